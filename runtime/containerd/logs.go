@@ -1,0 +1,98 @@
+package containerd
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"runtime"
+	"sync"
+
+	"github.com/sirupsen/logrus"
+	"k8s.io/klog/v2"
+)
+
+// routeLogs sends what containerd logs through logrus and klog, both global to
+// the process, into slog. containerd reports each step of each pod at level
+// info: here that is debug. fatal takes the error with which it would end the
+// process; the goroutine that reports it ends instead.
+func routeLogs(logger *slog.Logger, fatal func(error)) {
+	klog.SetSlogLogger(logger)
+
+	std := logrus.StandardLogger()
+	std.SetOutput(io.Discard)
+	std.SetFormatter(noFormat{})
+	std.SetLevel(logrus.WarnLevel)
+	if logger.Enabled(context.Background(), slog.LevelDebug) {
+		std.SetLevel(logrus.InfoLevel)
+	}
+	hook := &slogHook{log: logger}
+	std.ReplaceHooks(logrus.LevelHooks{})
+	std.AddHook(hook)
+	std.ExitFunc = func(int) {
+		fatal(hook.takeFatal())
+		runtime.Goexit()
+	}
+}
+
+// noFormat spares the formatting of entries that only the hook reads.
+type noFormat struct{}
+
+func (noFormat) Format(*logrus.Entry) ([]byte, error) { return nil, nil }
+
+type slogHook struct {
+	log   *slog.Logger
+	mu    sync.Mutex
+	fatal error
+}
+
+func (*slogHook) Levels() []logrus.Level { return logrus.AllLevels }
+
+func (h *slogHook) Fire(e *logrus.Entry) error {
+	attrs := make([]slog.Attr, 0, len(e.Data)+1)
+	attrs = append(attrs, slog.String("from", "containerd"))
+	var cause error
+	for k, v := range e.Data {
+		switch k {
+		case logrus.ErrorKey:
+			k = "err"
+			cause, _ = v.(error)
+		case "runtime", "namespace":
+			continue // the same in each line
+		}
+		attrs = append(attrs, slog.Any(k, v))
+	}
+	if e.Level <= logrus.FatalLevel {
+		h.keepFatal(e.Message, cause)
+		return nil
+	}
+	h.log.LogAttrs(context.Background(), level(e.Level), e.Message, attrs...)
+	return nil
+}
+
+func (h *slogHook) keepFatal(msg string, cause error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.fatal = cause; cause == nil {
+		h.fatal = errors.New(msg)
+	}
+}
+
+func (h *slogHook) takeFatal() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.fatal
+}
+
+func level(l logrus.Level) slog.Level {
+	switch l {
+	case logrus.PanicLevel, logrus.FatalLevel, logrus.ErrorLevel:
+		return slog.LevelError
+	case logrus.WarnLevel:
+		return slog.LevelWarn
+	case logrus.InfoLevel:
+		return slog.LevelDebug
+	default:
+		return slog.LevelDebug - 4
+	}
+}
