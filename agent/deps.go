@@ -1,0 +1,58 @@
+package agent
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"log/slog"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
+
+	"skiff/agent/objects"
+	"skiff/runtime/cri"
+)
+
+// Deps are the agent's connections to the rest of the world. Client, Runtime and
+// Images are required.
+type Deps struct {
+	Client  kubernetes.Interface
+	Runtime cri.Runtime
+	Images  cri.Images
+
+	// Pods, Nodes and Services are informers over at least this node's pods,
+	// this node, and all services. Whoever passes one runs it; the agent makes
+	// and runs those that are nil. A process that holds informers over
+	// everything passes them here, and the agent picks what is its own.
+	Pods, Nodes, Services cache.SharedIndexInformer
+	// Objects reads config maps and secrets. Nil makes the agent watch each
+	// object that a pod of this node refers to. See objects.NewShared.
+	Objects objects.Source
+
+	// Recorder takes the events. Nil makes one that writes them with Client.
+	Recorder record.EventRecorder
+
+	// Certificate returns the serving certificate of the node's API, at each
+	// handshake. Nil switches the API off.
+	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	// ClientCAs verify client certificates at the node's API (the API server's
+	// own among them).
+	ClientCAs func() *x509.CertPool
+	// Authenticator and Authorizer guard the node's API. Nil ones check client
+	// certificates against ClientCAs and bearer tokens by TokenReview, and ask
+	// the API server by SubjectAccessReview about the nodes' subresources.
+	Authenticator authenticator.Request
+	Authorizer    authorizer.Authorizer
+
+	// OnPodCIDRs is told the node's address blocks, once known and when they
+	// change. An error keeps the node NotReady and is tried again.
+	OnPodCIDRs func(cidrs []string) error
+	// DefaultPod fills in the defaults of a static pod's manifest. Nil leaves
+	// the manifest as it is.
+	DefaultPod func(*corev1.Pod)
+
+	Logger *slog.Logger
+}
