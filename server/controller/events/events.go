@@ -38,12 +38,15 @@ type Sink struct {
 	sending bool
 	closed  bool
 	wg      sync.WaitGroup
+	ctx     context.Context
+	cancel  context.CancelFunc
 }
 
 // NewSink returns a sink that writes with client.
 func NewSink(client kubernetes.Interface, c clock.PassiveClock, log *slog.Logger) *Sink {
+	ctx, cancel := context.WithCancel(context.Background())
 	return &Sink{
-		client: client, clock: c, log: log,
+		client: client, clock: c, log: log, ctx: ctx, cancel: cancel,
 		correlator: record.NewEventCorrelatorWithOptions(record.CorrelatorOptions{LRUCacheSize: 512, Clock: c}),
 	}
 }
@@ -59,6 +62,7 @@ func (s *Sink) Close() {
 	s.closed = true
 	s.pending = nil
 	s.mu.Unlock()
+	s.cancel()
 	s.wg.Wait()
 }
 
@@ -140,16 +144,14 @@ func (s *Sink) write(e *corev1.Event) {
 		return
 	}
 	e = res.Event
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	events := s.client.CoreV1().Events(e.Namespace)
 	var out *corev1.Event
 	if e.Count > 1 {
-		out, err = events.Patch(ctx, e.Name, types.StrategicMergePatchType, res.Patch, metav1.PatchOptions{})
+		out, err = events.Patch(s.ctx, e.Name, types.StrategicMergePatchType, res.Patch, metav1.PatchOptions{})
 	}
 	if e.Count <= 1 || apierrors.IsNotFound(err) {
 		e.ResourceVersion = ""
-		out, err = events.Create(ctx, e, metav1.CreateOptions{})
+		out, err = events.Create(s.ctx, e, metav1.CreateOptions{})
 	}
 	switch {
 	case err == nil:
