@@ -63,6 +63,15 @@ type Resource struct {
 	Volatile func(obj, old Object) bool
 	// TTL, if not nil, returns the seconds after which the object is removed.
 	TTL func(Object) int64
+	// StoredAs names the resource whose objects these are, seen through another
+	// API group (events.k8s.io over the core group's events). Versions then all
+	// convert to and from that resource's type in memory. Nil for a resource with
+	// objects of its own.
+	StoredAs *schema.GroupResource
+	// ReturnsDeleted tells that a delete answers with the removed object (pods,
+	// services, service accounts, ...) instead of a Status. It holds without
+	// saying for resources with Rules.Grace or Rules.HoldsDeletion.
+	ReturnsDeleted bool
 
 	Subresources []Subresource
 
