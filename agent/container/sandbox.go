@@ -1,0 +1,105 @@
+package container
+
+import (
+	"maps"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// Sandbox returns the configuration of a pod's sandbox.
+func (n *Node) Sandbox(pod *corev1.Pod, attempt uint32) (*runtimeapi.PodSandboxConfig, error) {
+	dns, err := n.dns(pod)
+	if err != nil {
+		return nil, err
+	}
+	cfg := &runtimeapi.PodSandboxConfig{
+		Metadata:     &runtimeapi.PodSandboxMetadata{Name: pod.Name, Namespace: pod.Namespace, Uid: string(pod.UID), Attempt: attempt},
+		LogDirectory: n.PodLogDir(pod),
+		DnsConfig:    dns,
+		Labels:       podLabels(pod),
+		Annotations:  maps.Clone(pod.Annotations),
+		PortMappings: portMappings(pod),
+		Linux:        n.sandboxLinux(pod),
+	}
+	if !HostNetwork(pod) {
+		host, domain, err := n.Hostname(pod)
+		if err != nil {
+			return nil, err
+		}
+		cfg.Hostname = host
+		if isTrue(pod.Spec.SetHostnameAsFQDN) && domain != "" {
+			cfg.Hostname = truncate(host + "." + domain)
+		}
+	}
+	return cfg, nil
+}
+
+func (n *Node) sandboxLinux(pod *corev1.Pod) *runtimeapi.LinuxPodSandboxConfig {
+	l := &runtimeapi.LinuxPodSandboxConfig{
+		Sysctls: map[string]string{},
+		SecurityContext: &runtimeapi.LinuxSandboxSecurityContext{
+			NamespaceOptions: namespaces(pod),
+			Privileged:       anyPrivileged(pod),
+			Seccomp:          &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_RuntimeDefault},
+		},
+	}
+	if n.Cgroups != nil {
+		l.CgroupParent = n.Cgroups.PodPath(pod.UID, QOS(pod))
+	}
+	if sc := pod.Spec.SecurityContext; sc != nil {
+		for _, s := range sc.Sysctls {
+			// The kernel's files have slashes where users write dots.
+			l.Sysctls[strings.ReplaceAll(s.Name, "/", ".")] = s.Value
+		}
+		l.SecurityContext.RunAsUser = int64Value(sc.RunAsUser)
+		l.SecurityContext.RunAsGroup = int64Value(sc.RunAsGroup)
+		l.SecurityContext.SelinuxOptions = selinux(sc.SELinuxOptions)
+	}
+	l.SecurityContext.SupplementalGroups, l.SecurityContext.SupplementalGroupsPolicy = groups(pod)
+	return l
+}
+
+func anyPrivileged(pod *corev1.Pod) bool {
+	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range list {
+			if sc := list[i].SecurityContext; sc != nil && isTrue(sc.Privileged) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// portMappings are all containers' ports; those with a host port are the ones
+// that the network acts on.
+func portMappings(pod *corev1.Pod) []*runtimeapi.PortMapping {
+	if HostNetwork(pod) {
+		return nil
+	}
+	var out []*runtimeapi.PortMapping
+	add := func(containers []corev1.Container, sidecarsOnly bool) {
+		for i := range containers {
+			if sidecarsOnly && !IsSidecar(&containers[i]) {
+				continue
+			}
+			for _, p := range containers[i].Ports {
+				out = append(out, &runtimeapi.PortMapping{Protocol: protocol(p.Protocol), ContainerPort: p.ContainerPort, HostPort: p.HostPort, HostIp: p.HostIP})
+			}
+		}
+	}
+	add(pod.Spec.InitContainers, true)
+	add(pod.Spec.Containers, false)
+	return out
+}
+
+func protocol(p corev1.Protocol) runtimeapi.Protocol {
+	switch p {
+	case corev1.ProtocolUDP:
+		return runtimeapi.Protocol_UDP
+	case corev1.ProtocolSCTP:
+		return runtimeapi.Protocol_SCTP
+	}
+	return runtimeapi.Protocol_TCP
+}
