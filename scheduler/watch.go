@@ -1,0 +1,125 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/client-go/tools/cache"
+
+	"skiff/scheduler/framework"
+)
+
+// watch feeds the cache and the queue from the informers, waits until they have
+// all that exists, and returns what ends it.
+func (s *Scheduler) watch(ctx context.Context) (stop func(), err error) {
+	nodes := s.informers.Core().V1().Nodes().Informer()
+	pods := s.informers.Core().V1().Pods().Informer()
+	nodeHandler, err := nodes.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(o any) { s.nodeAdded(o.(*corev1.Node)) },
+		UpdateFunc: func(old, o any) { s.nodeChanged(old.(*corev1.Node), o.(*corev1.Node)) },
+		DeleteFunc: func(o any) { s.cache.RemoveNode(deleted[*corev1.Node](o).Name) },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("watch nodes: %w", err)
+	}
+	podHandler, err := pods.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(o any) { s.podSet(nil, o.(*corev1.Pod)) },
+		UpdateFunc: func(old, o any) { s.podSet(old.(*corev1.Pod), o.(*corev1.Pod)) },
+		DeleteFunc: func(o any) { s.podGone(deleted[*corev1.Pod](o)) },
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("watch pods: %w", err), nodes.RemoveEventHandler(nodeHandler))
+	}
+	stop = func() {
+		_ = nodes.RemoveEventHandler(nodeHandler)
+		_ = pods.RemoveEventHandler(podHandler)
+	}
+	if !cache.WaitForCacheSync(ctx.Done(), nodeHandler.HasSynced, podHandler.HasSynced) {
+		stop()
+		return nil, ctx.Err()
+	}
+	return stop, nil
+}
+
+// deleted unwraps what an informer says of an object whose deletion it missed.
+func deleted[T any](o any) T {
+	if unknown, ok := o.(cache.DeletedFinalStateUnknown); ok {
+		o = unknown.Obj
+	}
+	return o.(T)
+}
+
+func (s *Scheduler) nodeAdded(node *corev1.Node) {
+	s.cache.SetNode(node)
+	s.queue.Happened(framework.Event{Action: framework.NodeAdded, New: node})
+}
+
+func (s *Scheduler) nodeChanged(old, node *corev1.Node) {
+	s.cache.SetNode(node)
+	if action := nodeAction(old, node); action != 0 {
+		s.queue.Happened(framework.Event{Action: action, Old: old, New: node})
+	}
+}
+
+func nodeAction(old, node *corev1.Node) (action framework.Action) {
+	if !equality.Semantic.DeepEqual(old.Status.Allocatable, node.Status.Allocatable) {
+		action |= framework.NodeAllocatableChanged
+	}
+	if !equality.Semantic.DeepEqual(old.Labels, node.Labels) {
+		action |= framework.NodeLabelsChanged
+	}
+	if !equality.Semantic.DeepEqual(old.Spec.Taints, node.Spec.Taints) {
+		action |= framework.NodeTaintsChanged
+	}
+	if old.Spec.Unschedulable && !node.Spec.Unschedulable {
+		action |= framework.NodeUnschedulableChanged
+	}
+	return action
+}
+
+// podSet takes over a pod as it is now; old is nil for one that was not known.
+func (s *Scheduler) podSet(old, pod *corev1.Pod) {
+	if old != nil && old.UID != pod.UID {
+		s.podGone(old)
+	}
+	switch {
+	case ended(pod):
+		s.podGone(pod)
+	case pod.Spec.NodeName != "":
+		s.queue.Delete(pod.UID)
+		if old != nil && old.Spec.NodeName != "" && !requestsChanged(old, pod) {
+			return
+		}
+		s.cache.SetPod(pod)
+		if old != nil && old.Spec.NodeName != "" {
+			s.queue.Happened(framework.Event{Action: framework.PodScaledDown, Old: old, New: pod})
+		}
+	case s.responsible(pod) && !s.cache.Has(pod.UID):
+		s.queue.Set(pod)
+	}
+}
+
+func (s *Scheduler) responsible(pod *corev1.Pod) bool {
+	return pod.Spec.SchedulerName == Name && pod.DeletionTimestamp == nil
+}
+
+func requestsChanged(old, pod *corev1.Pod) bool {
+	return old.Generation != pod.Generation || !equality.Semantic.DeepEqual(old.Status.ContainerStatuses, pod.Status.ContainerStatuses) &&
+		!equality.Semantic.DeepEqual(framework.NewPodInfo(old).Requests, framework.NewPodInfo(pod).Requests)
+}
+
+func (s *Scheduler) podGone(pod *corev1.Pod) {
+	s.queue.Delete(pod.UID)
+	if !s.cache.Has(pod.UID) {
+		return
+	}
+	s.cache.RemovePod(pod)
+	s.queue.Happened(framework.Event{Action: framework.PodDeleted, Old: pod})
+}
+
+func ended(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
