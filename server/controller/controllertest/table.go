@@ -1,0 +1,45 @@
+package controllertest
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/client-go/util/jsonpath"
+)
+
+// table prints one line per object of a resource: the values at the JSON paths,
+// separated by " | ". In a path, "name" and the like stand for themselves below
+// metadata if they start with no dot.
+func (s *session) table(plural string, paths []string) string {
+	var b strings.Builder
+	for _, o := range s.api.Dump(plural) {
+		var cells []string
+		for _, p := range paths {
+			if !strings.HasPrefix(p, ".") {
+				p = ".metadata." + p
+			}
+			cells = append(cells, cell(o, p))
+		}
+		line := strings.Join(cells, " | ")
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	return b.String()
+}
+
+func cell(o *object, path string) string {
+	j := jsonpath.New("cell").AllowMissingKeys(true)
+	if err := j.Parse("{" + path + "}"); err != nil {
+		return err.Error()
+	}
+	res, err := j.FindResults(o.Object)
+	if err != nil {
+		return err.Error()
+	}
+	var vals []string
+	for _, set := range res {
+		for _, v := range set {
+			vals = append(vals, fmt.Sprint(v.Interface()))
+		}
+	}
+	return strings.Join(vals, ",")
+}
