@@ -16,48 +16,67 @@ func defaultRequests(r *corev1.ResourceRequirements) {
 	if r.Requests == nil {
 		r.Requests = corev1.ResourceList{}
 	}
-	addMissing(r.Requests, r.Limits, func(corev1.ResourceName) bool { return true })
+	addMissing(&r.Requests, r.Limits, func(corev1.ResourceName) bool { return true })
 }
 
-func addMissing(to, from corev1.ResourceList, wanted func(corev1.ResourceName) bool) {
+func addMissing(to *corev1.ResourceList, from corev1.ResourceList, wanted func(corev1.ResourceName) bool) {
 	for name, quantity := range from {
-		if _, ok := to[name]; !ok && wanted(name) {
-			to[name] = quantity.DeepCopy()
+		if _, ok := (*to)[name]; ok || !wanted(name) {
+			continue
 		}
+		if *to == nil {
+			*to = corev1.ResourceList{}
+		}
+		(*to)[name] = quantity.DeepCopy()
 	}
 }
 
 // DefaultPodResources completes the resources of the pod as a whole (KEP-2837)
 // out of those of its containers. It runs after mutating admission, which may
-// have added containers.
+// have added containers. The order matters: requests follow the limits of huge
+// pages, and other limits follow requests.
 func DefaultPodResources(pod *corev1.Pod) {
 	r := pod.Spec.Resources
 	if r == nil || len(r.Limits) == 0 && len(r.Requests) == 0 {
 		return
 	}
-	limits := resourcehelper.AggregateContainerLimits(pod, resourcehelper.PodResourcesOptions{})
-	if r.Limits == nil {
-		r.Limits = corev1.ResourceList{}
-	}
-	addMissing(r.Limits, limits, func(name corev1.ResourceName) bool {
+	limits := resourcehelper.AggregateContainerLimits(pod, resourcehelper.PodResourcesOptions{SkipPodLevelResources: true})
+	requests := resourcehelper.AggregateContainerRequests(pod, resourcehelper.PodResourcesOptions{SkipPodLevelResources: true})
+	addMissing(&r.Limits, limits, func(name corev1.ResourceName) bool {
 		_, requested := r.Requests[name]
 		return !requested && IsHugePage(name) && resourcehelper.IsSupportedPodLevelResource(name)
 	})
-	if len(r.Limits) == 0 {
-		r.Limits = nil
-		return
-	}
-	if r.Requests == nil {
-		r.Requests = corev1.ResourceList{}
-	}
-	requests := resourcehelper.AggregateContainerRequests(pod, resourcehelper.PodResourcesOptions{})
-	addMissing(r.Requests, requests, func(name corev1.ResourceName) bool {
+	addMissing(&r.Requests, requests, func(name corev1.ResourceName) bool {
 		return resourcehelper.IsSupportedPodLevelResource(name) && overcommittable(name)
 	})
-	addMissing(r.Requests, r.Limits, resourcehelper.IsSupportedPodLevelResource)
-	if len(r.Requests) == 0 {
-		r.Requests = nil
+	addMissing(&r.Requests, r.Limits, resourcehelper.IsSupportedPodLevelResource)
+	addMissing(&r.Limits, podLimits(pod, limits), func(corev1.ResourceName) bool { return true })
+}
+
+// podLimits are the limits of the pod for what it requests and all containers
+// limit, but not below its request.
+func podLimits(pod *corev1.Pod, sum corev1.ResourceList) corev1.ResourceList {
+	limits := corev1.ResourceList{}
+	for name, request := range pod.Spec.Resources.Requests {
+		if !resourcehelper.IsSupportedPodLevelResource(name) || !allLimit(&pod.Spec, name) {
+			continue
+		}
+		if limit, ok := sum[name]; ok && request.Cmp(limit) <= 0 {
+			limits[name] = limit
+		} else if ok {
+			limits[name] = request
+		}
 	}
+	return limits
+}
+
+func allLimit(spec *corev1.PodSpec, name corev1.ResourceName) bool {
+	for c := range Containers(spec) {
+		if _, ok := c.Resources.Limits[name]; !ok {
+			return false
+		}
+	}
+	return true
 }
 
 // IsHugePage tells whether name is a size of huge pages.
