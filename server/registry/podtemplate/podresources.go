@@ -7,6 +7,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	resourcehelper "k8s.io/component-helpers/resource"
+
+	"skiff/server/registry/untagged"
 )
 
 // validatePodResources checks the resources of the pod as a whole (KEP-2837).
@@ -76,10 +78,10 @@ func validateResourceClaims(spec *corev1.PodSpec, mirror bool, fld *field.Path) 
 			names.Insert(c.Name)
 		}
 		if c.ResourceClaimName != nil && c.ResourceClaimTemplateName != nil {
-			errs = append(errs, field.Invalid(at, GoForm{*c}, "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"))
+			errs = append(errs, field.Invalid(at, untagged.Value(*c), "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"))
 		}
 		if c.ResourceClaimName == nil && c.ResourceClaimTemplateName == nil {
-			errs = append(errs, field.Invalid(at, GoForm{*c}, "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"))
+			errs = append(errs, field.Invalid(at, untagged.Value(*c), "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"))
 		}
 		if c.ResourceClaimName != nil {
 			errs = append(errs, objectName(*c.ResourceClaimName, at.Child("resourceClaimName"))...)

@@ -6,6 +6,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"skiff/server/registry/untagged"
 )
 
 func validateSeccomp(p *corev1.SeccompProfile, fld *field.Path) field.ErrorList {
@@ -26,7 +28,7 @@ func validateSeccomp(p *corev1.SeccompProfile, fld *field.Path) field.ErrorList 
 	case local:
 		errs = append(errs, descendingPath(*p.LocalhostProfile, at)...)
 	case p.LocalhostProfile != nil:
-		errs = append(errs, field.Invalid(at, GoForm{p}, "can only be set when seccomp type is Localhost"))
+		errs = append(errs, field.Invalid(at, untagged.Value(p), "can only be set when seccomp type is Localhost"))
 	}
 	return errs
 }

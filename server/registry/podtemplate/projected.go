@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"skiff/server/registry/untagged"
 )
 
 // projection checks the sources of a projected volume, which share one directory.
@@ -113,7 +115,7 @@ func (p *projection) trustBundle(b *corev1.ClusterTrustBundleProjection, fld *fi
 	var errs field.ErrorList
 	switch {
 	case b.Name != nil && b.SignerName != nil:
-		errs = append(errs, field.Invalid(fld, GoForm{b}, "only one of name and signerName may be used"))
+		errs = append(errs, field.Invalid(fld, untagged.Value(b), "only one of name and signerName may be used"))
 	case b.Name != nil:
 		errs = append(errs, trustBundleByName(b, fld)...)
 	case b.SignerName != nil:

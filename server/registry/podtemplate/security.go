@@ -6,6 +6,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"skiff/server/registry/untagged"
 )
 
 func userID(id *int64, fld *field.Path) field.ErrorList {
@@ -81,14 +83,14 @@ func validateEscalation(sc *corev1.SecurityContext, fld *field.Path, opts Option
 	}
 	var errs field.ErrorList
 	if isTrue(sc.Privileged) {
-		errs = append(errs, field.Invalid(fld, GoForm{sc}, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"))
+		errs = append(errs, field.Invalid(fld, untagged.Value(sc), "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"))
 	}
 	if opts.AllowSysAdminWithoutEscalation || sc.Capabilities == nil {
 		return errs
 	}
 	for _, capability := range sc.Capabilities.Add {
 		if capability == "CAP_SYS_ADMIN" {
-			errs = append(errs, field.Invalid(fld, GoForm{sc}, "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"))
+			errs = append(errs, field.Invalid(fld, untagged.Value(sc), "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"))
 		}
 	}
 	return errs

@@ -11,11 +11,13 @@ import (
 	"k8s.io/apimachinery/pkg/util/diff"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"skiff/server/registry/untagged"
 )
 
 // Diff shows how two values of k8s.io/api differ, as messages about immutable
 // ones do.
-func Diff(old, value any) string { return diff.Diff(GoForm{old}, GoForm{value}) }
+func Diff(old, value any) string { return diff.Diff(untagged.Value(old), untagged.Value(value)) }
 
 // updatableFields are what clients may change in a pod.
 var updatableFields = strings.Join([]string{
@@ -198,12 +200,12 @@ func validateAffinityTightening(a, old *corev1.NodeAffinity, fld *field.Path) fi
 		now = a.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
 	}
 	if len(before) > 0 && len(before) != len(now) {
-		return field.ErrorList{field.Invalid(at, GoForm{now}, "no additions/deletions to non-empty NodeSelectorTerms list are allowed")}
+		return field.ErrorList{field.Invalid(at, untagged.Value(now), "no additions/deletions to non-empty NodeSelectorTerms list are allowed")}
 	}
 	var errs field.ErrorList
 	for i := range before {
 		if !onlyAdds(&now[i], &before[i]) {
-			errs = append(errs, field.Invalid(at.Index(i), GoForm{now[i]}, "only additions are allowed (no mutations or deletions)"))
+			errs = append(errs, field.Invalid(at.Index(i), untagged.Value(now[i]), "only additions are allowed (no mutations or deletions)"))
 		}
 	}
 	return errs

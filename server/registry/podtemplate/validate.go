@@ -5,13 +5,14 @@ import (
 	"math"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"skiff/server/registry/check"
 )
 
 // ValidateTemplate checks a pod template at fld.
@@ -29,15 +30,7 @@ func ValidateTemplate(t *corev1.PodTemplateSpec, fld *field.Path, opts Options) 
 
 // ValidateTemplateUpdate checks that a template that may not change has not.
 func ValidateTemplateUpdate(t, old *corev1.PodTemplateSpec, fld *field.Path) field.ErrorList {
-	return Immutable(*t, *old, fld)
-}
-
-// Immutable checks that a value at fld is what it was.
-func Immutable(value, old any, fld *field.Path) field.ErrorList {
-	if equality.Semantic.DeepEqual(value, old) {
-		return nil
-	}
-	return field.ErrorList{field.Invalid(fld, GoForm{value}, apivalidation.FieldImmutableErrorMsg)}
+	return check.Immutable(*t, *old, fld)
 }
 
 // ValidateSpec checks a pod spec at fld. meta is the pod's metadata, nil for a
