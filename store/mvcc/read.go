@@ -8,7 +8,7 @@ import (
 
 // Get returns the item at key from local state; see store.Store.
 func (s *State) Get(key string, revision int64) (store.Item, int64, error) {
-	v, at, err := s.view()
+	v, at, err := s.View()
 	if err != nil {
 		return store.Item{}, 0, err
 	}
@@ -39,7 +39,7 @@ func before(e *store.Event) (store.Item, bool) {
 
 // List returns the items with the prefix from local state; see store.Store.
 func (s *State) List(prefix string, opts store.ListOptions) (store.ListResult, error) {
-	v, at, err := s.view()
+	v, at, err := s.View()
 	if err != nil {
 		return store.ListResult{}, err
 	}
@@ -63,7 +63,7 @@ func (s *State) List(prefix string, opts store.ListOptions) (store.ListResult, e
 
 // Count returns the number of keys with the prefix.
 func (s *State) Count(prefix string) (int64, error) {
-	v, _, err := s.view()
+	v, _, err := s.View()
 	if err != nil {
 		return 0, err
 	}

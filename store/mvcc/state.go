@@ -2,6 +2,7 @@ package mvcc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -58,7 +59,7 @@ func (s *State) plan(ops []store.Op) ([]*store.Event, []int64, error) {
 	for i, op := range ops {
 		current, found, err := s.backend.Current(op.Key)
 		if err != nil {
-			return nil, nil, fmt.Errorf("read %q: %w", op.Key, err)
+			return nil, nil, &backendError{key: op.Key, err: err}
 		}
 		if op.Expect != store.AnyRevision && op.Expect != current.Revision {
 			current.Key = op.Key
@@ -132,8 +133,8 @@ func (s *State) Watch(prefix string, after int64) (store.Watcher, error) {
 	return s.history.watch(prefix, after)
 }
 
-// view returns the contents and their revision.
-func (s *State) view() (View, int64, error) {
+// View returns the contents and their revision. The view must be closed.
+func (s *State) View() (View, int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v, err := s.backend.View()
@@ -161,4 +162,20 @@ func CheckOps(ops []store.Op) error {
 		seen[ops[i].Key] = struct{}{}
 	}
 	return nil
+}
+
+// backendError is an error of the backend: what the transaction would have done
+// is unknown.
+type backendError struct {
+	key string
+	err error
+}
+
+func (e *backendError) Error() string { return fmt.Sprintf("read %q: %v", e.key, e.err) }
+func (e *backendError) Unwrap() error { return e.err }
+
+// IsBackendError tells whether Apply failed because the backend did.
+func IsBackendError(err error) bool {
+	var b *backendError
+	return errors.As(err, &b)
 }

@@ -1,0 +1,7 @@
+//go:build !(386 || arm || mips || mipsle)
+
+package fsm
+
+// mmapSize is the address space reserved for the state file: as long as it is
+// not exceeded, a growing file never has to wait for readers to be mapped anew.
+const mmapSize = 1 << 30
