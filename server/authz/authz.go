@@ -38,8 +38,8 @@ type Config struct {
 // Authorizer is an authorizer.Authorizer and authorizer.RuleResolver.
 type Authorizer struct {
 	authorizer.AuthorizerFunc
-	// RBAC answers what a user holds, for the check that nobody grants more than
-	// that.
+	// RBAC decides by roles; its Resolver tells what users hold, for the check that nobody
+	// grants more than that.
 	RBAC  *rbac.Authorizer
 	chain []named
 }

@@ -13,7 +13,6 @@ import (
 	"k8s.io/utils/clock"
 
 	"skiff/server/admission"
-	"skiff/server/admission/escalation"
 	"skiff/server/admission/lifecycle"
 	"skiff/server/admission/noderestriction"
 	"skiff/server/admission/nodetaint"
@@ -22,7 +21,6 @@ import (
 	"skiff/server/admission/tolerationseconds"
 	"skiff/server/authz"
 	"skiff/server/authz/node"
-	"skiff/server/authz/rbac"
 )
 
 // Deps is what the plugins look at.
@@ -60,6 +58,5 @@ func Default(d Deps) admission.Chain {
 			return d.Client.SchedulingV1().PriorityClasses().Get(ctx, name, get)
 		}),
 		tolerationseconds.Plugin{},
-		escalation.New(rbac.Escalation{Authorizer: d.Authorizer, Held: d.Authorizer.RBAC}),
 	}
 }
