@@ -1,0 +1,74 @@
+package api
+
+import (
+	"net/http"
+	"net/http/pprof"
+	"runtime"
+
+	"k8s.io/apimachinery/pkg/version"
+
+	"skiff/server/discovery"
+)
+
+// GitVersion, GitCommit and BuildDate are what /version tells; the build sets
+// them by linker flags. Clients parse GitVersion as a semantic version.
+var (
+	GitVersion = "v1.37.2+skiff1"
+	GitCommit  = ""
+	BuildDate  = "1970-01-01T00:00:00Z"
+)
+
+// Version is what /version tells.
+func Version() version.Info {
+	return version.Info{
+		Major: "1", Minor: "37", GitVersion: GitVersion, GitCommit: GitCommit, GitTreeState: "clean", BuildDate: BuildDate,
+		GoVersion: runtime.Version(), Compiler: runtime.Compiler, Platform: runtime.GOOS + "/" + runtime.GOARCH,
+	}
+}
+
+// otherPaths are those outside the API's resources, besides discovery.
+func (s *Server) otherPaths() *http.ServeMux {
+	mux := http.NewServeMux()
+	for _, name := range []string{"healthz", "livez", "readyz"} {
+		mux.Handle("/"+name, s.health(name))
+		mux.Handle("/"+name+"/", s.health(name))
+	}
+	s.metrics.inflight(s)
+	mux.Handle("/metrics", s.metrics.handler())
+	mux.HandleFunc("/version", func(w http.ResponseWriter, _ *http.Request) {
+		js, _ := appendJSON(nil, Version(), true) // cannot fail
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(js)
+	})
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	if s.cfg.OpenAPI != nil {
+		mux.HandleFunc("/openapi/v2", s.openAPIv2)
+		mux.HandleFunc("/openapi/v3", s.openAPIv3Index)
+		mux.HandleFunc("/openapi/v3/", s.openAPIv3)
+	}
+	for path, h := range s.cfg.Paths {
+		mux.Handle(path, h)
+	}
+	return mux
+}
+
+// other serves what is not a resource: discovery, or one of otherPaths.
+func (c *call) other() error {
+	if c.r.URL.Path == "/" {
+		return c.index()
+	}
+	doc, ok := discovery.Path(c.r.URL.Path)
+	if ok {
+		return c.discovery(doc)
+	}
+	h, pattern := c.s.paths.Handler(c.r)
+	if pattern == "" {
+		return errNoSuchPath()
+	}
+	h.ServeHTTP(c.w, c.r.WithContext(c.ctx))
+	return nil
+}

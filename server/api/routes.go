@@ -1,0 +1,169 @@
+package api
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"skiff/server/registry"
+)
+
+// endpoint is one resource in one version.
+type endpoint struct {
+	res     *registry.Resource
+	version *registry.Version
+	store   *registry.Store
+	gvr     schema.GroupVersionResource
+	kind    schema.GroupVersionKind
+	// apiVersion and list are what JSON objects and lists begin with.
+	apiVersion string
+	// raw tells that stored values are this version's protobuf.
+	raw bool
+}
+
+// routes is an immutable table of what is served.
+type routes struct {
+	endpoints map[schema.GroupVersionResource]*endpoint
+	resources []*registry.Resource
+}
+
+func newRoutes() *routes {
+	return &routes{endpoints: map[schema.GroupVersionResource]*endpoint{}}
+}
+
+func (t *routes) add(reg *registry.Registry, resources []*registry.Resource) error {
+	for _, res := range resources {
+		store, ok := reg.Store(res.GroupResource())
+		if !ok {
+			return fmt.Errorf("resource %s is not in the registry", res.GroupResource())
+		}
+		t.resources = append(t.resources, res)
+		for i := range res.Versions {
+			e := &endpoint{res: res, version: &res.Versions[i], store: store}
+			gv := schema.GroupVersion{Group: res.Group, Version: e.version.Name}
+			e.gvr, e.kind, e.apiVersion = gv.WithResource(res.Plural), gv.WithKind(res.Kind), gv.String()
+			e.raw = e.version.ToHub == nil && store.Protobuf()
+			if t.endpoints[e.gvr] != nil {
+				return fmt.Errorf("resource %s is there twice", e.gvr)
+			}
+			t.endpoints[e.gvr] = e
+		}
+	}
+	return nil
+}
+
+// without returns a copy that lacks resources.
+func (t *routes) without(resources ...schema.GroupResource) *routes {
+	gone := func(gr schema.GroupResource) bool { return slices.Contains(resources, gr) }
+	out := &routes{endpoints: maps.Clone(t.endpoints)}
+	maps.DeleteFunc(out.endpoints, func(gvr schema.GroupVersionResource, _ *endpoint) bool { return gone(gvr.GroupResource()) })
+	for _, r := range t.resources {
+		if !gone(r.GroupResource()) {
+			out.resources = append(out.resources, r)
+		}
+	}
+	return out
+}
+
+// dispatch calls the handler of what is asked for.
+func (c *call) dispatch() error {
+	if !c.info.IsResourceRequest {
+		return c.other()
+	}
+	gvr := schema.GroupVersionResource{Group: c.info.APIGroup, Version: c.info.APIVersion, Resource: c.info.Resource}
+	e := c.s.routes.Load().endpoints[gvr]
+	if e == nil || (c.info.Namespace != "" && !e.res.Namespaced && c.info.Resource != "namespaces") {
+		return errNoSuchPath()
+	}
+	c.endpoint = e
+	if c.info.Subresource != "" {
+		return c.subresource()
+	}
+	return c.resource()
+}
+
+// resource serves the main resource.
+func (c *call) resource() error {
+	verb := c.info.Verb
+	if !c.endpoint.res.Serves(verb) {
+		return c.notSupported(verb)
+	}
+	if c.endpoint.res.Namespaced && c.info.Namespace == "" && !isRead(verb) {
+		return c.notSupported(verb)
+	}
+	if len(c.info.Parts) > 2 {
+		return errNoSuchPath()
+	}
+	switch verb {
+	case "get":
+		return c.get()
+	case "list":
+		return c.list()
+	case "watch":
+		return c.watch()
+	case "create":
+		if len(c.info.Parts) > 1 {
+			return c.notSupported(verb)
+		}
+		return c.create()
+	case "update":
+		return c.update(c.endpoint.store, nil)
+	case "patch":
+		return c.patch(nil)
+	case "delete":
+		return c.delete()
+	case "deletecollection":
+		return c.deleteCollection()
+	}
+	return c.notSupported(verb)
+}
+
+// subresource serves what is behind an object's name.
+func (c *call) subresource() error {
+	res := c.endpoint.res
+	i := slices.IndexFunc(res.Subresources, func(s registry.Subresource) bool { return s.Name == c.info.Subresource })
+	if i < 0 || res.Namespaced && c.info.Namespace == "" {
+		return errNoSuchPath()
+	}
+	c.sub = &res.Subresources[i]
+	if c.sub.Connect != nil {
+		return c.connect()
+	}
+	if len(c.info.Parts) > 3 {
+		return errNoSuchPath()
+	}
+	switch verb := c.info.Verb; {
+	case c.sub.Create != nil && verb == "create":
+		return c.createSub()
+	case c.sub.Update != nil && verb == "get":
+		return c.get()
+	case c.sub.Update != nil && verb == "update":
+		return c.update(c.endpoint.store, c.sub.Update)
+	case c.sub.Update != nil && verb == "patch":
+		return c.patch(c.sub.Update)
+	case c.sub.Scale != nil && verb == "get":
+		return c.getScale()
+	case c.sub.Scale != nil && verb == "update":
+		return c.updateScale()
+	case c.sub.Scale != nil && verb == "patch":
+		return c.patchScale()
+	}
+	return c.notSupported(c.info.Verb)
+}
+
+func (c *call) notSupported(verb string) error {
+	return apierrors.NewMethodNotSupported(c.endpoint.gvr.GroupResource(), verb)
+}
+
+// errNoSuchPath is what clients know of a path that nothing is served under.
+func errNoSuchPath() error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusNotFound, Reason: metav1.StatusReasonNotFound,
+		Message: "the server could not find the requested resource", Details: &metav1.StatusDetails{},
+	}}
+}

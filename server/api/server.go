@@ -1,0 +1,125 @@
+package api
+
+import (
+	"net/http"
+	"sync/atomic"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apiserver/pkg/endpoints/request"
+
+	"skiff/server/registry"
+)
+
+// Server is an API server: an http.Handler.
+type Server struct {
+	cfg      Config
+	registry *registry.Registry
+	routes   atomic.Pointer[routes]
+	paths    *http.ServeMux
+	metrics  *metrics
+
+	reads, writes atomic.Int64
+	streams       streams
+	draining      atomic.Bool
+}
+
+// requestInfos parses request paths into the attributes that authorization and
+// the handlers go by.
+var requestInfos = &request.RequestInfoFactory{
+	APIPrefixes:          sets.NewString("api", "apis"),
+	GrouplessAPIPrefixes: sets.NewString("api"),
+}
+
+// New returns an API server that is ready to serve.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	reg, err := registry.NewRegistry(cfg.Store, cfg.Now, cfg.Resources...)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, registry: reg, metrics: newMetrics()}
+	table := newRoutes()
+	if err := table.add(reg, cfg.Resources); err != nil {
+		return nil, err
+	}
+	s.routes.Store(table)
+	s.paths = s.otherPaths()
+	return s, nil
+}
+
+// Registry returns the generic stores behind the server.
+func (s *Server) Registry() *registry.Registry { return s.registry }
+
+// Install serves further resources, or replaces resources of the same name.
+// Requests under way finish with the old ones. Calls must not overlap.
+func (s *Server) Install(resources ...*registry.Resource) error {
+	if err := s.registry.Add(resources...); err != nil {
+		return err
+	}
+	table := s.routes.Load().without(names(resources)...)
+	if err := table.add(s.registry, resources); err != nil {
+		return err
+	}
+	s.routes.Store(table)
+	return nil
+}
+
+// Uninstall stops serving resources; their objects stay in the store. Calls must
+// not overlap with Install.
+func (s *Server) Uninstall(resources ...schema.GroupResource) {
+	s.routes.Store(s.routes.Load().without(resources...))
+	for _, r := range resources {
+		s.registry.Remove(r)
+	}
+}
+
+func names(resources []*registry.Resource) []schema.GroupResource {
+	var out []schema.GroupResource
+	for _, r := range resources {
+		out = append(out, r.GroupResource())
+	}
+	return out
+}
+
+// ServeHTTP takes a request through the chain.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := &call{s: s, r: r, start: s.cfg.Now()}
+	c.rec.ResponseWriter = w
+	c.w = &c.rec
+	defer c.finish()
+	if err := s.chain(c); err != nil {
+		c.fail(err)
+	}
+}
+
+// chain is the way of every request, from top to bottom.
+func (s *Server) chain(c *call) error {
+	c.setHeaders()
+	if err := c.resolve(); err != nil { // what is asked for: verb, resource, namespace, name
+		return err
+	}
+	if err := c.authenticate(); err != nil { // by whom
+		return err
+	}
+	release, err := c.limit() // not too many at once; watches do not count
+	if err != nil {
+		return err
+	}
+	defer release()
+	cancel, err := c.setDeadline() // not for too long
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	if err := c.impersonate(); err != nil { // in whose name
+		return err
+	}
+	c.audit()
+	if err := c.authorize(); err != nil { // is it allowed
+		return err
+	}
+	return c.dispatch()
+}
