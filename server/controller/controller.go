@@ -68,6 +68,9 @@ type Controller struct {
 	Sources []Source
 	// Reads are informers that the loop reads without being woken by them.
 	Reads []cache.SharedIndexInformer
+	// Own are informers of the loop's own, which Run runs; they may be among
+	// Sources and Reads.
+	Own []cache.SharedIndexInformer
 	// Keys are reconciled once at the start, for loops that are not about
 	// one object each.
 	Keys []string
@@ -118,6 +121,11 @@ func Run(ctx context.Context, cfg Config, controllers []Controller) error {
 	}
 	var wg sync.WaitGroup
 	errs := make([]error, len(loops))
+	for _, c := range controllers {
+		for _, inf := range c.Own {
+			wg.Go(func() { inf.RunWithContext(ctx) })
+		}
+	}
 	for i, l := range loops {
 		wg.Go(func() {
 			if errs[i] = l.run(ctx); errs[i] != nil {

@@ -66,12 +66,14 @@ func Script(t *testing.T, build Build) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			synctest.Test(t, func(t *testing.T) { runScript(t, build, ar, nil) })
 			if *update {
-				if err := os.WriteFile(f, txtar.Format(ar), 0o644); err != nil {
-					t.Fatal(err)
-				}
+				defer func() {
+					if err := os.WriteFile(f, txtar.Format(ar), 0o644); err != nil {
+						t.Error(err)
+					}
+				}()
 			}
+			synctest.Test(t, func(t *testing.T) { runScript(t, build, ar, nil) })
 		})
 	}
 }

@@ -105,7 +105,8 @@ func merge(r *request, now, was *object) {
 			delete(now.Object, "status")
 		}
 	}
-	if !equal(now.Object["spec"], was.Object["spec"]) {
+	// Endpoint slices have no spec: their generation counts changes of endpoints.
+	if !equal(now.Object["spec"], was.Object["spec"]) || !equal(now.Object["endpoints"], was.Object["endpoints"]) {
 		now.SetGeneration(was.GetGeneration() + 1)
 	}
 }

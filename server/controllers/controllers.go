@@ -1,0 +1,69 @@
+// Package controllers lists the cluster's control loops, all in one function.
+//
+//	list, err := controllers.All(deps)
+//	err = controller.Run(ctx, controller.Config{..., StartInformers: deps.Informers.Start}, list)
+package controllers
+
+import (
+	"errors"
+	"log/slog"
+
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/tools/record"
+	"k8s.io/utils/clock"
+
+	"skiff/server/controller"
+	"skiff/server/controller/events"
+	"skiff/server/controllers/deployment"
+	"skiff/server/controllers/endpoints"
+	"skiff/server/controllers/endpointslice"
+	"skiff/server/controllers/namespace"
+	"skiff/server/controllers/replicaset"
+	"skiff/server/controllers/rootca"
+	"skiff/server/controllers/serviceaccount"
+)
+
+// Deps is what the controllers need.
+type Deps struct {
+	Client   kubernetes.Interface
+	Metadata metadata.Interface
+	// Informers is the process's one factory, without resync.
+	Informers informers.SharedInformerFactory
+	// Events sends the controllers' events; the caller closes it after Run.
+	Events *events.Sink
+	Clock  clock.WithTicker
+	Logger *slog.Logger
+	// RootCA returns the bundle (PEM) that pods verify the API server with.
+	RootCA func() []byte
+}
+
+// All returns the controllers in the order in which they start.
+func All(d Deps) ([]controller.Controller, error) {
+	var errs []error
+	must := func(c controller.Controller, err error) controller.Controller {
+		errs = append(errs, err)
+		return c
+	}
+	// ev makes the recorder whose events name an upstream controller as source.
+	ev := func(component string) record.EventRecorder { return d.Events.Recorder(component) }
+	list := []controller.Controller{
+		// What new namespaces and pods need.
+		serviceaccount.New(d.Client, d.Informers),
+		rootca.New(d.Client, d.Informers, d.RootCA),
+
+		// Workloads.
+		must(deployment.New(d.Client, d.Informers, ev("deployment-controller"), d.Clock)),
+		must(replicaset.New(d.Client, d.Informers, ev("replicaset-controller"), d.Clock)),
+		must(replicaset.NewReplicationController(d.Client, d.Informers, ev("replication-controller"), d.Clock)),
+
+		// Services.
+		endpointslice.New(d.Client, d.Informers, ev("endpoint-slice-controller"), d.Logger),
+		endpoints.New(d.Client, d.Informers, ev("endpoint-controller")),
+
+		// Deletion.
+		namespace.New(d.Client, d.Metadata, d.Informers, d.Clock),
+	}
+	return list, errors.Join(errs...)
+}
