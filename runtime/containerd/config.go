@@ -1,14 +1,14 @@
 package containerd
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"path/filepath"
 	"time"
+
+	"skiff/runtime/instance"
 )
 
 // maxSocketDir is what containerd accepts for the directory of shim sockets: a
@@ -27,23 +27,9 @@ type Layout struct {
 	Run string
 }
 
-// InstanceID returns eight hex digits that stand for a data directory, for
-// names that must be short and differ between instances: run directories,
-// links, tables, cgroups.
-func InstanceID(dataDir string) string {
-	if abs, err := filepath.Abs(dataDir); err == nil {
-		dataDir = abs
-	}
-	if real, err := filepath.EvalSymlinks(dataDir); err == nil {
-		dataDir = real
-	}
-	sum := sha256.Sum256([]byte(dataDir))
-	return hex.EncodeToString(sum[:4])
-}
-
 // LayoutFor returns the directories that belong to a data directory.
 func LayoutFor(dataDir string) Layout {
-	run := filepath.Join("/run/skiff", InstanceID(dataDir))
+	run := instance.Of(dataDir).RunDir()
 	return Layout{
 		Root:      filepath.Join(dataDir, "containerd"),
 		State:     filepath.Join(run, "containerd"),

@@ -32,6 +32,7 @@ type Daemon struct {
 	bridge      bridge
 	events      *eventHub
 	failed      chan error
+	lock        *os.File
 	closeOnce   sync.Once
 }
 
@@ -55,15 +56,19 @@ func New(cfg Config) (*Daemon, error) {
 
 func (d *Daemon) start(ctx context.Context) error {
 	forbidHostTools()
-	for _, dir := range []string{d.cfg.Run, d.cfg.SocketDir, d.cfg.CNIConfDir} {
-		if err := os.MkdirAll(dir, 0o711); err != nil {
+	for dir, mode := range map[string]os.FileMode{d.cfg.Root: 0o700, d.cfg.Run: 0o711, d.cfg.SocketDir: 0o711, d.cfg.CNIConfDir: 0o755} {
+		if err := os.MkdirAll(dir, mode); err != nil {
 			return err
 		}
 	}
+	lock, err := lockRoot(d.cfg.Root)
+	if err != nil {
+		return err
+	}
+	d.lock = lock
 	if err := recoverExits(ctx, d.cfg.Layout, d.log); err != nil {
 		d.log.Warn("exit codes of containers that ended while skiff was down are lost", "err", err)
 	}
-	var err error
 	if d.snapshotter, err = chooseSnapshotter(&d.cfg, d.log); err != nil {
 		return err
 	}
@@ -131,6 +136,7 @@ func (d *Daemon) Close() error {
 	d.closeOnce.Do(func() {
 		d.events.close()
 		d.server.Stop()
+		d.lock.Close()
 	})
 	return nil
 }

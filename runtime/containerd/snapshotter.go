@@ -21,9 +21,6 @@ const (
 // the first start, else what the file system can carry. The choice is
 // recorded: images unpacked by one are invisible to the other.
 func chooseSnapshotter(c *Config, log *slog.Logger) (string, error) {
-	if err := os.MkdirAll(c.Root, 0o700); err != nil {
-		return "", err
-	}
 	if c.Snapshotter != "" {
 		return c.Snapshotter, nil
 	}
