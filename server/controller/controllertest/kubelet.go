@@ -2,7 +2,6 @@ package controllertest
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 	"testing/synctest"
@@ -17,6 +16,7 @@ type kubelet struct {
 	s    *session
 	mu   sync.Mutex
 	on   bool
+	ips  int
 	kick chan struct{}
 	quit chan struct{}
 	wg   sync.WaitGroup
@@ -79,19 +79,15 @@ func (k *kubelet) pass() {
 			if node == "" {
 				_ = k.s.call("patch", "pods", key, "", `{"spec":{"nodeName":"node-1"}}`)
 			}
+			k.ips++
 			now := time.Now().UTC().Format(time.RFC3339)
-			k.status(key, fmt.Sprintf(`{"status":{"phase":"Running","podIP":"10.1.0.%d","podIPs":[{"ip":"10.1.0.%d"}],"startTime":%q,"conditions":[{"type":"Ready","status":"True","lastTransitionTime":%q}]}}`, octet(p), octet(p), now, now))
+			k.status(key, fmt.Sprintf(`{"status":{"phase":"Running","podIP":"10.1.0.%d","podIPs":[{"ip":"10.1.0.%d"}],"startTime":%q,"conditions":[{"type":"Ready","status":"True","lastTransitionTime":%q}]}}`, k.ips%250, k.ips%250, now, now))
 		}
 	}
 }
 
 // broken pods never become ready.
 func broken(labels map[string]string) bool { return labels["test"] == "broken" }
-
-func octet(p *object) int {
-	n, _ := strconv.Atoi(strings.TrimPrefix(string(p.GetUID()), "uid-"))
-	return n % 250
-}
 
 func (k *kubelet) status(key, patch string) {
 	_ = k.s.call("patch", "pods/status", key, "", patch)
