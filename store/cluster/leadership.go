@@ -116,18 +116,28 @@ func (s *Store) takeOver(ctx context.Context) {
 	if err := s.raft.Barrier(0).Error(); err != nil {
 		return // leadership is lost again, which is notified
 	}
-	// Volatile changes that readers have seen may be lost with the power. With
-	// other voters it is not enough to know about the own power.
-	if s.fsm.NeedsAdvance() || !s.alone() {
-		c := fsm.Command{Kind: fsm.KindAdvance, Revision: advanceBy}
-		if err := s.raft.Apply(c.Encode(), 0).Error(); err != nil {
-			return
-		}
-		if err := s.fsm.Advanced(); err != nil {
-			s.log.Error("cannot note that the revision has moved past lost changes", "err", err)
-		}
+	if s.fsm.NeedsAdvance() && !s.advance() {
+		return
 	}
 	if ctx.Err() == nil {
 		s.leadership.set(true)
 	}
+}
+
+// advance moves the revision past volatile changes that readers may have seen
+// and that are lost with the power. Among several voters none are lost: there
+// the log syncs them, too.
+func (s *Store) advance() bool {
+	if s.alone() {
+		c := fsm.Command{Kind: fsm.KindAdvance, Revision: advanceBy}
+		if err := s.raft.Apply(c.Encode(), 0).Error(); err != nil {
+			s.log.Error("cannot move the revision past lost changes", "err", err)
+			return false
+		}
+	}
+	if err := s.fsm.Advanced(); err != nil {
+		// The revision moves once more at the next start, which does no harm.
+		s.log.Error("cannot note that the revision has moved past lost changes", "err", err)
+	}
+	return true
 }

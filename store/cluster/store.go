@@ -14,6 +14,7 @@ import (
 	"skiff/store"
 	"skiff/store/fsm"
 	"skiff/store/raftlog"
+	"skiff/store/snapshots"
 )
 
 // Store is a server's store. It implements store.Store and prometheus.Collector.
@@ -77,9 +78,9 @@ func (s *Store) open() (err error) {
 	if s.lock, err = lockDir(s.cfg.Dir); err != nil {
 		return err
 	}
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(s.path("raft"), 1, newLogger(s.log))
+	snaps, err := snapshots.Open(s.path("raft", "snapshots"))
 	if err != nil {
-		return fmt.Errorf("open the snapshots: %w", err)
+		return err
 	}
 	s.raftLog, err = raftlog.Open(raftlog.Options{
 		Dir:         s.path("raft"),
@@ -91,7 +92,7 @@ func (s *Store) open() (err error) {
 	if err != nil {
 		return err
 	}
-	newest, err := newestSnapshot(snapshots)
+	newest, err := newestSnapshot(snaps)
 	if err != nil {
 		return err
 	}
@@ -101,12 +102,12 @@ func (s *Store) open() (err error) {
 	if err := s.openState(newest); err != nil {
 		return err
 	}
-	return s.openRaft(snapshots, newest)
+	return s.openRaft(snaps, newest)
 }
 
 // newestSnapshot returns a zero one if there is none.
-func newestSnapshot(snapshots raft.SnapshotStore) (raft.SnapshotMeta, error) {
-	all, err := snapshots.List()
+func newestSnapshot(snaps raft.SnapshotStore) (raft.SnapshotMeta, error) {
+	all, err := snaps.List()
 	if err != nil || len(all) == 0 {
 		return raft.SnapshotMeta{}, err
 	}
@@ -199,7 +200,7 @@ func (s *Store) openState(newest raft.SnapshotMeta) error {
 	return nil
 }
 
-func (s *Store) openRaft(snapshots raft.SnapshotStore, newest raft.SnapshotMeta) error {
+func (s *Store) openRaft(snaps raft.SnapshotStore, newest raft.SnapshotMeta) error {
 	transport := s.cfg.Transport
 	if transport == nil {
 		_, transport = raft.NewInmemTransport(s.address())
@@ -211,7 +212,7 @@ func (s *Store) openRaft(snapshots raft.SnapshotStore, newest raft.SnapshotMeta)
 	s.leadership.init(notify)
 	s.due.init(s.cfg)
 	s.proposer.init()
-	r, err := raft.NewRaft(conf, s.fsm, s.raftLog, s.raftLog, snapshots, transport)
+	r, err := raft.NewRaft(conf, s.fsm, s.raftLog, s.raftLog, snaps, transport)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}

@@ -209,12 +209,13 @@ func (h *history) reset(revision int64) {
 	h.base, h.revision = revision, revision
 }
 
-// advance moves the revision without an event.
+// advance moves the revision without an event, and forgets what was before.
 func (h *history) advance(revision int64) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.revision = revision
 	h.markDirty(h.all)
+	h.mu.Unlock()
+	h.compact(revision)
 }
 
 func (h *history) close() {

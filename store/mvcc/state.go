@@ -84,7 +84,9 @@ func (s *State) EndBatch() {
 	s.history.wake()
 }
 
-// Advance moves the revision to at least revision, without an event.
+// Advance moves the revision to at least revision, without an event, and forgets
+// the history before it: whoever saw revisions that this state never had must
+// read everything anew.
 func (s *State) Advance(revision int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
