@@ -216,3 +216,12 @@ func checkPort(n int) error {
 	}
 	return nil
 }
+
+// Request builds the request of an HTTP action, for lifecycle hooks as well.
+func Request(ctx context.Context, pod *corev1.Pod, containerName, podIP string, h *corev1.HTTPGetAction) (*http.Request, error) {
+	return request(ctx, attempt{pod: pod, name: containerName, podIP: podIP, spec: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: h}}})
+}
+
+// Transport is what probes connect with: no proxy, no kept connections, no
+// certificate checks.
+func Transport() http.RoundTripper { return transport }

@@ -1,0 +1,97 @@
+package pod
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"skiff/agent/container"
+)
+
+// syncSandbox makes a sandbox, after everything of the one before is gone.
+func (w *worker) syncSandbox(attempt uint32) {
+	if attempt > 0 && !w.wantsSandbox() {
+		w.end = &ending{}
+		w.syncEnd()
+		return
+	}
+	if alive := w.view.alive(); len(alive) > 0 {
+		for _, c := range alive {
+			w.killOne(c, killRequest{grace: w.grace()})
+		}
+		return
+	}
+	if len(w.kills) > 0 || !w.ready(opSandbox) {
+		return
+	}
+	if attempt > 0 && w.sandboxErr == "" {
+		w.event(corev1.EventTypeNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
+	}
+	pod, old := w.pod, w.view.sandboxes
+	m := w.m
+	w.begin(opSandbox, "", func(ctx context.Context) func(*worker) {
+		err := m.makeSandbox(ctx, pod, attempt, old)
+		return func(w *worker) { w.endSandbox(err) }
+	})
+}
+
+// wantsSandbox tells whether any container would run in a new sandbox. Those of
+// a pod that never restarts have had their chance.
+func (w *worker) wantsSandbox() bool {
+	for i := range w.pod.Spec.Containers {
+		c := &w.pod.Spec.Containers[i]
+		if w.shouldStart(c, w.view.latest(c.Name)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Manager) makeSandbox(ctx context.Context, pod *corev1.Pod, attempt uint32, old []*runtimeapi.PodSandboxStatus) error {
+	if !container.HostNetwork(pod) && m.cfg.NetworkReady != nil {
+		if err := m.cfg.NetworkReady(); err != nil {
+			return networkError{err}
+		}
+	}
+	for _, s := range old {
+		if _, err := m.cfg.Runtime.StopPodSandbox(ctx, &runtimeapi.StopPodSandboxRequest{PodSandboxId: s.Id}); err != nil {
+			return fmt.Errorf("failed to stop sandbox %q: %w", s.Id, err)
+		}
+	}
+	cfg, err := m.sandboxConfig(pod, attempt)
+	if err != nil {
+		return err
+	}
+	handler, err := m.runtimeHandler(ctx, pod)
+	if err != nil {
+		return err
+	}
+	_, err = m.cfg.Runtime.RunPodSandbox(ctx, &runtimeapi.RunPodSandboxRequest{Config: cfg, RuntimeHandler: handler})
+	return err
+}
+
+type networkError struct{ error }
+
+func (w *worker) endSandbox(err error) {
+	w.stale = true
+	if err == nil {
+		w.m.setups.Forget(string(w.uid) + "/sandbox")
+		return
+	}
+	if w.m.ctx.Err() != nil || w.end != nil {
+		return
+	}
+	key := string(w.uid) + "/sandbox"
+	w.m.setups.Next(key, time.Time{}, time.Now())
+	w.retry(opSandbox, w.m.setups.Delay(key))
+	w.sandboxErr = err.Error()
+	if n, ok := err.(networkError); ok {
+		w.event(corev1.EventTypeWarning, "NetworkNotReady", fmt.Sprintf("network is not ready: %v", n.error))
+		return
+	}
+	w.event(corev1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: "+strings.TrimSpace(err.Error()))
+}
