@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -58,23 +59,23 @@ func auditID(r *http.Request) string {
 // resolve parses what is asked for.
 func (c *call) resolve() error {
 	c.ctx = c.r.Context()
-	info, err := requestInfos.NewRequestInfo(c.r)
-	if err != nil {
-		c.info = &request.RequestInfo{Path: c.r.URL.Path}
-		return apierrors.NewBadRequest(err.Error())
-	}
-	c.info, c.long = info, longRunning(info, c.r)
 	if c.r.URL.RawQuery != "" {
 		c.values = c.r.URL.Query()
 	}
+	info, err := requestInfo(c.r, c.values)
+	c.info = info
+	if err != nil {
+		return apierrors.NewBadRequest(err.Error())
+	}
+	c.long = longRunning(info)
 	c.warnings.header = c.w.Header()
 	c.ctx = warning.WithWarningRecorder(request.WithRequestInfo(c.ctx, info), &c.warnings)
 	return nil
 }
 
-func longRunning(info *request.RequestInfo, r *http.Request) bool {
+func longRunning(info *request.RequestInfo) bool {
 	if !info.IsResourceRequest {
-		return len(info.Path) > len("/debug/pprof/") && info.Path[:len("/debug/pprof/")] == "/debug/pprof/"
+		return strings.HasPrefix(info.Path, "/debug/pprof/")
 	}
 	switch info.Verb {
 	case "watch", "proxy":

@@ -154,10 +154,10 @@ func (c *call) respondTyped(code int, o output, obj runtime.Object) error {
 		return apierrors.NewInternalError(errNoAnswer)
 	case *metav1.Status:
 		obj.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
-		if obj.Code == 0 {
+		if code == 201 && obj.Code == 0 {
 			obj.Code = int32(code)
 		}
-		return c.respondObject(int(obj.Code), o, obj)
+		return c.respondObject(code, o, obj)
 	default:
 		if obj.GetObjectKind().GroupVersionKind().Empty() {
 			obj.GetObjectKind().SetGroupVersionKind(kind)

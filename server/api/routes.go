@@ -99,6 +99,9 @@ func (c *call) resource() error {
 	if len(c.info.Parts) > 2 {
 		return errNoSuchPath()
 	}
+	if named := len(c.info.Parts) == 2; named == (verb == "create") && (named || verb == "update" || verb == "patch") {
+		return c.notSupported(verb)
+	}
 	switch verb {
 	case "get":
 		return c.get()
@@ -107,9 +110,6 @@ func (c *call) resource() error {
 	case "watch":
 		return c.watch()
 	case "create":
-		if len(c.info.Parts) > 1 {
-			return c.notSupported(verb)
-		}
 		return c.create()
 	case "update":
 		return c.update(c.endpoint.store, nil)

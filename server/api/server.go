@@ -5,8 +5,6 @@ import (
 	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/apiserver/pkg/endpoints/request"
 
 	"skiff/server/registry"
 )
@@ -22,13 +20,6 @@ type Server struct {
 	reads, writes atomic.Int64
 	streams       streams
 	draining      atomic.Bool
-}
-
-// requestInfos parses request paths into the attributes that authorization and
-// the handlers go by.
-var requestInfos = &request.RequestInfoFactory{
-	APIPrefixes:          sets.NewString("api", "apis"),
-	GrouplessAPIPrefixes: sets.NewString("api"),
 }
 
 // New returns an API server that is ready to serve.

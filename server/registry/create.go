@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strconv"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,6 +18,11 @@ const maxNameAttempts = 8
 
 // maxClaimAttempts bounds how often Allocate is asked anew.
 const maxClaimAttempts = 16
+
+// errVersionSet is what upstream answers a create with a resourceVersion.
+var errVersionSet = &apierrors.StatusError{ErrStatus: metav1.Status{
+	Status: metav1.StatusFailure, Code: http.StatusInternalServerError, Message: "resourceVersion should not be set on objects to be created",
+}}
 
 // Hooks are the steps of a write that lie outside of the resource: admission.
 // Either may be nil. old is nil on create.
@@ -78,7 +84,7 @@ func (s *Store) Create(ctx context.Context, obj Object, h Hooks, dryRun bool) (W
 // create does what follows mutating admission.
 func (s *Store) create(ctx context.Context, obj Object, h Hooks, dryRun bool) (Written, error) {
 	if v := obj.GetResourceVersion(); v != "" && v != "0" {
-		return Written{}, errors.New("resourceVersion should not be set on objects to be created")
+		return Written{}, errVersionSet
 	}
 	obj.SetResourceVersion("")
 	generated := obj.GetName() == "" && obj.GetGenerateName() != ""
