@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -55,7 +57,9 @@ func New(cfg Config) (*Daemon, error) {
 }
 
 func (d *Daemon) start(ctx context.Context) error {
-	forbidHostTools()
+	if err := d.setEnvironment(); err != nil {
+		return err
+	}
 	for dir, mode := range map[string]os.FileMode{d.cfg.Root: 0o700, d.cfg.Run: 0o711, d.cfg.SocketDir: 0o711, d.cfg.CNIConfDir: 0o755} {
 		if err := os.MkdirAll(dir, mode); err != nil {
 			return err
@@ -157,9 +161,22 @@ func mustRestrictOOM() (bool, error) {
 	return true, nil
 }
 
-// forbidHostTools keeps containerd from decompressing layers with whatever
-// unpigz or igzip the box happens to have.
-func forbidHostTools() {
-	os.Setenv("CONTAINERD_DISABLE_PIGZ", "true")
-	os.Setenv("CONTAINERD_DISABLE_IGZIP", "true")
+// setEnvironment prepares what containerd and its children read from the
+// process's environment. It keeps containerd from decompressing layers with
+// whatever unpigz or igzip the box has; and a shim that it finds by name alone,
+// as for the containers of a sandbox after a restart, and the runc that this
+// looks for, must be ours.
+func (d *Daemon) setEnvironment() error {
+	path := []string{filepath.Dir(d.cfg.Shim)}
+	if dir := filepath.Dir(d.cfg.Runc); dir != path[0] {
+		path = append(path, dir)
+	}
+	if old := os.Getenv("PATH"); old != "" {
+		path = append(path, old)
+	}
+	return errors.Join(
+		os.Setenv("PATH", strings.Join(path, ":")),
+		os.Setenv("CONTAINERD_DISABLE_PIGZ", "true"),
+		os.Setenv("CONTAINERD_DISABLE_IGZIP", "true"),
+	)
 }

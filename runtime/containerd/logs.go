@@ -35,6 +35,11 @@ func routeLogs(logger *slog.Logger, fatal func(error)) {
 	}
 }
 
+// harmless are warnings about what this box lacks and nothing here needs.
+var harmless = map[string]bool{
+	"failed check for fsverity support": true,
+}
+
 // noFormat spares the formatting of entries that only the hook reads.
 type noFormat struct{}
 
@@ -66,7 +71,11 @@ func (h *slogHook) Fire(e *logrus.Entry) error {
 		h.keepFatal(e.Message, cause)
 		return nil
 	}
-	h.log.LogAttrs(context.Background(), level(e.Level), e.Message, attrs...)
+	l := level(e.Level)
+	if harmless[e.Message] {
+		l = slog.LevelDebug
+	}
+	h.log.LogAttrs(context.Background(), l, e.Message, attrs...)
 	return nil
 }
 
