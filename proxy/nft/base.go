@@ -1,0 +1,185 @@
+package nft
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+
+	"skiff/proxy/service"
+)
+
+// The chains that are there whatever the services.
+const (
+	chainDispatch    = "dispatch"
+	chainClosed      = "closed"
+	chainRange       = "service-range"
+	chainReject      = "reject"
+	chainDrop        = "drop"
+	chainMark        = "masquerade-all"
+	chainMarkOutside = "masquerade-outside"
+)
+
+// makeSets adds the table's empty maps and sets to the transaction.
+func (t *Table) makeSets() error {
+	addr, proto, port := t.f.addrType, nftables.TypeInetProto, nftables.TypeInetService
+	index := nftables.TypeInteger
+	endpoint := nftables.MustConcatSetType(addr, port)
+	serviceType := nftables.MustConcatSetType(addr, proto, port)
+	nodePortType := nftables.MustConcatSetType(proto, port)
+	sets := []struct {
+		into **nftables.Set
+		set  nftables.Set
+	}{
+		{&t.services, nftables.Set{Name: "services", IsMap: true, KeyType: serviceType, DataType: nftables.TypeVerdict}},
+		{&t.nodePorts, nftables.Set{Name: "nodeports", IsMap: true, KeyType: nodePortType, DataType: nftables.TypeVerdict}},
+		{&t.closed, nftables.Set{Name: "closed-services", IsMap: true, KeyType: serviceType, DataType: nftables.TypeVerdict}},
+		{&t.closedNodePorts, nftables.Set{Name: "closed-nodeports", IsMap: true, KeyType: nodePortType, DataType: nftables.TypeVerdict}},
+		{&t.endpoints, nftables.Set{Name: "endpoints", IsMap: true, KeyType: nftables.MustConcatSetType(addr, proto, port, index), DataType: endpoint}},
+		{&t.affinity, nftables.Set{Name: "affinity", IsMap: true, KeyType: nftables.MustConcatSetType(addr, addr, proto, port), DataType: endpoint, HasTimeout: true, Dynamic: true, Size: affinitySize}},
+		{&t.hairpin, nftables.Set{Name: "hairpin", KeyType: nftables.MustConcatSetType(addr, addr)}},
+	}
+	for _, s := range sets {
+		set := s.set
+		set.Table, set.Concatenation = t.table, true
+		if err := t.conn.AddSet(&set, nil); err != nil {
+			return fmt.Errorf("add nftables set %s: %w", set.Name, err)
+		}
+		*s.into = &set
+	}
+	return nil
+}
+
+// affinitySize bounds the clients that are remembered; more are spread anew.
+const affinitySize = 1 << 16
+
+func (t *Table) chain(name string, rules ...[]expr.Any) {
+	t.hook(&nftables.Chain{Name: name}, rules...)
+}
+
+func (t *Table) hook(c *nftables.Chain, rules ...[]expr.Any) {
+	c.Table = t.table
+	t.conn.AddChain(c)
+	for _, r := range rules {
+		t.conn.AddRule(&nftables.Rule{Table: t.table, Chain: c, Exprs: r})
+	}
+}
+
+// makeBase adds the chains that every packet to a service passes.
+func (t *Table) makeBase() {
+	f := t.f
+	t.chain(chainReject, rule(isTCP(), []expr.Any{resetTCP()}), []expr.Any{f.unreachable()})
+	t.chain(chainDrop, verdict(expr.VerdictDrop))
+	t.chain(chainMark, setMark(true))
+	t.chain(chainMarkOutside, append(t.insidePods(f.saddr), setMark(true))...)
+
+	t.chain(chainDispatch,
+		f.registers().destination().protocolAndPort().verdict(t.services),
+		rule(f.toThisNode(), f.registers().protocolAndPort().verdict(t.nodePorts)),
+	)
+	t.chain(chainClosed,
+		f.registers().destination().protocolAndPort().verdict(t.closed),
+		rule(f.toThisNode(), f.registers().protocolAndPort().verdict(t.closedNodePorts)),
+	)
+	t.chain(chainRange, t.rejectRange()...)
+
+	dispatch := jump(chainDispatch)
+	nat := func(name string, hook *nftables.ChainHook, priority *nftables.ChainPriority, rules ...[]expr.Any) {
+		t.hook(&nftables.Chain{Name: name, Type: nftables.ChainTypeNAT, Hooknum: hook, Priority: priority}, rules...)
+	}
+	nat("nat-prerouting", nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, dispatch)
+	nat("nat-output", nftables.ChainHookOutput, nftables.ChainPriorityNATDest, dispatch)
+	nat("nat-postrouting", nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, t.changeSource()...)
+
+	filter := func(name string, hook *nftables.ChainHook, rules ...[]expr.Any) {
+		t.hook(&nftables.Chain{Name: name, Type: nftables.ChainTypeFilter, Hooknum: hook, Priority: nftables.ChainPriorityFilter}, rules...)
+	}
+	closed := rule(newConnection(), jump(chainClosed))
+	outOfRange := rule(newConnection(), jump(chainRange))
+	filter("filter-input", nftables.ChainHookInput, closed)
+	filter("filter-forward", nftables.ChainHookForward, closed, outOfRange)
+	filter("filter-output", nftables.ChainHookOutput, closed, outOfRange)
+}
+
+// insidePods returns rules that leave the chain for packets whose address is a
+// pod's.
+func (t *Table) insidePods(offset uint32) (rules [][]expr.Any) {
+	for _, p := range t.cfg.PodCIDRs {
+		if t.f.has(p.Addr()) {
+			rules = append(rules, rule(t.f.within(offset, p, true), verdict(expr.VerdictReturn)))
+		}
+	}
+	return rules
+}
+
+// rejectRange refuses what was sent to the service range and no rule forwarded:
+// it must not leave by the box's uplink.
+func (t *Table) rejectRange() (rules [][]expr.Any) {
+	for _, a := range t.cfg.Local {
+		if t.f.has(a) {
+			rules = append(rules, rule(t.f.within(t.f.daddr, netip.PrefixFrom(a, a.BitLen()), true), verdict(expr.VerdictReturn)))
+		}
+	}
+	for _, p := range t.cfg.ServiceCIDRs {
+		if t.f.has(p.Addr()) {
+			rules = append(rules, rule(t.f.within(t.f.daddr, p, true), jump(chainReject)))
+		}
+	}
+	return rules
+}
+
+// changeSource masquerades marked packets, pods that reach themselves through a
+// service, and pods that leave the cluster.
+func (t *Table) changeSource() [][]expr.Any {
+	f := t.f
+	hairpin := f.registers().source().destination()
+	rules := [][]expr.Any{
+		rule(isMarked(), setMark(false), []expr.Any{masquerade()}),
+		rule(forwarded(), hairpin.exprs, []expr.Any{
+			&expr.Lookup{SourceRegister: firstRegister, SetName: t.hairpin.Name, SetID: t.hairpin.ID}, masquerade(),
+		}),
+	}
+	rules = append(rules, t.insidePods(f.daddr)...)
+	if f == ipv4 {
+		rules = append(rules, rule(f.within(f.daddr, netip.MustParsePrefix("224.0.0.0/4"), true), verdict(expr.VerdictReturn)))
+	}
+	for _, p := range t.cfg.PodCIDRs {
+		if f.has(p.Addr()) {
+			rules = append(rules, rule(f.within(f.saddr, p, true), []expr.Any{masquerade()}))
+		}
+	}
+	return rules
+}
+
+// way is how a frontend's packets are handled; frontends of the same way share a
+// chain.
+type way struct {
+	endpoints  int
+	nodePort   bool
+	masquerade service.Masquerade
+	// affinity in seconds; 0 is none.
+	affinity int
+}
+
+func wayOf(f service.Frontend, b *service.Backend) way {
+	return way{len(b.Endpoints), f.IsNodePort(), b.Masquerade, int(b.Affinity.Seconds())}
+}
+
+// chainName is as short as it may be: it is a user's only name for the chain.
+func (w way) chainName() string {
+	name := fmt.Sprintf("to-%d", w.endpoints)
+	if w.nodePort {
+		name += "-nodeport"
+	}
+	switch w.masquerade {
+	case service.MasqueradeAlways:
+		name += "-masq"
+	case service.MasqueradeNever:
+		name += "-keep"
+	}
+	if w.affinity > 0 {
+		name += fmt.Sprintf("-affinity-%d", w.affinity)
+	}
+	return name
+}

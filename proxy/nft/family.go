@@ -1,0 +1,88 @@
+package nft
+
+import (
+	"net/netip"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"golang.org/x/sys/unix"
+
+	"skiff/proxy/service"
+)
+
+// family is what differs between IPv4 and IPv6.
+type family struct {
+	table    nftables.TableFamily
+	proto    uint32
+	addrType nftables.SetDatatype
+	addrLen  uint32
+	// saddr and daddr are the offsets in the network header.
+	saddr, daddr uint32
+	unspecified  netip.Addr
+	loopback     netip.Prefix
+	// unreachableCode is ICMP's "port unreachable".
+	unreachableCode uint8
+}
+
+var (
+	ipv4 = &family{
+		table: nftables.TableFamilyIPv4, proto: unix.NFPROTO_IPV4,
+		addrType: nftables.TypeIPAddr, addrLen: 4, saddr: 12, daddr: 16,
+		unspecified: netip.IPv4Unspecified(), loopback: netip.MustParsePrefix("127.0.0.0/8"),
+		unreachableCode: 3,
+	}
+	ipv6 = &family{
+		table: nftables.TableFamilyIPv6, proto: unix.NFPROTO_IPV6,
+		addrType: nftables.TypeIP6Addr, addrLen: 16, saddr: 8, daddr: 24,
+		unspecified: netip.IPv6Unspecified(), loopback: netip.MustParsePrefix("::1/128"),
+		unreachableCode: 4,
+	}
+)
+
+func (f *family) has(a netip.Addr) bool { return (f == ipv4) == a.Is4() }
+
+// The fields of concatenated keys and values are padded to 4 bytes each.
+
+func word(big ...byte) []byte {
+	b := make([]byte, 4)
+	copy(b, big)
+	return b
+}
+
+func portBytes(p uint16) []byte { return word(byte(p>>8), byte(p)) }
+
+func concat(fields ...[]byte) (key []byte) {
+	for _, f := range fields {
+		key = append(key, f...)
+	}
+	return key
+}
+
+// serviceKey is address . protocol . port.
+func serviceKey(f service.Frontend) []byte {
+	return concat(f.Addr.AsSlice(), word(byte(f.Protocol)), portBytes(f.Port))
+}
+
+// nodePortKey is protocol . port.
+func nodePortKey(f service.Frontend) []byte {
+	return concat(word(byte(f.Protocol)), portBytes(f.Port))
+}
+
+// endpointKey is address . protocol . port . index; node ports have the
+// unspecified address.
+func endpointKey(f service.Frontend, index int) []byte {
+	return concat(serviceKey(f), binaryutil.NativeEndian.PutUint32(uint32(index)))
+}
+
+// endpointValue is address . port.
+func endpointValue(ep netip.AddrPort) []byte {
+	return concat(ep.Addr().AsSlice(), portBytes(ep.Port()))
+}
+
+func parseEndpointValue(f *family, b []byte) (netip.AddrPort, bool) {
+	if len(b) < int(f.addrLen)+2 {
+		return netip.AddrPort{}, false
+	}
+	addr, ok := netip.AddrFromSlice(b[:f.addrLen])
+	return netip.AddrPortFrom(addr, uint16(b[f.addrLen])<<8|uint16(b[f.addrLen+1])), ok
+}

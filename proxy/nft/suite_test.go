@@ -1,0 +1,79 @@
+package nft
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/google/nftables"
+
+	"skiff/proxy/nft/nfttest"
+	"skiff/proxy/service"
+)
+
+func TestSuite(t *testing.T) {
+	inNamespace(t)
+	nfttest.Run(t, reader{newTable(t, nil)})
+}
+
+// reader reads the rules in force back from the kernel.
+type reader struct{ *Table }
+
+func (r reader) Dump() ([]string, error) {
+	rules := service.Rules{}
+	for _, m := range []struct {
+		set    *nftables.Set
+		closed bool
+	}{{r.services, false}, {r.nodePorts, false}, {r.closed, true}, {r.closedNodePorts, true}} {
+		elements, err := r.conn.GetSetElements(m.set)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range elements {
+			b := &service.Backend{}
+			// The library hands out a verdict as its netlink attributes.
+			switch {
+			case m.closed && bytes.Contains(e.Val, []byte(chainReject)):
+				b.Action = service.Reject
+			case m.closed && bytes.Contains(e.Val, []byte(chainDrop)):
+				b.Action = service.Drop
+			case m.closed:
+				return nil, fmt.Errorf("unknown verdict %q", e.Val)
+			}
+			rules[parseFrontend(e.Key)] = b
+		}
+	}
+	elements, err := r.conn.GetSetElements(r.endpoints)
+	if err != nil {
+		return nil, err
+	}
+	found := map[service.Frontend]map[uint32]netip.AddrPort{}
+	for _, e := range elements {
+		f := parseFrontend(e.Key[:12])
+		if found[f] == nil {
+			found[f] = map[uint32]netip.AddrPort{}
+		}
+		ep, _ := parseEndpointValue(ipv4, e.Val)
+		found[f][binary.NativeEndian.Uint32(e.Key[12:])] = ep
+	}
+	for f, eps := range found {
+		for i := range len(eps) {
+			rules[f].Endpoints = append(rules[f].Endpoints, eps[uint32(i)])
+		}
+	}
+	return nfttest.Lines(rules), nil
+}
+
+// parseFrontend reads the key of a service, or of a node port.
+func parseFrontend(key []byte) service.Frontend {
+	f := service.Frontend{Addr: netip.IPv4Unspecified()}
+	if len(key) == 12 {
+		f.Addr = netip.AddrFrom4([4]byte(key[:4]))
+		key = key[4:]
+	}
+	f.Protocol = service.Protocol(key[0])
+	f.Port = binary.BigEndian.Uint16(key[4:])
+	return f
+}

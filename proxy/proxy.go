@@ -1,0 +1,187 @@
+// Package proxy makes the cluster's services work on one node: it follows the
+// services and their endpoints in the process's shared informers, keeps the
+// kernel's rules equal to them, and answers DNS.
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/informers"
+
+	"skiff/proxy/conntrack"
+	"skiff/proxy/dns"
+	"skiff/proxy/local"
+	"skiff/proxy/nft"
+	"skiff/proxy/service"
+)
+
+// Config says what node a Proxy works for, and in what cluster.
+type Config struct {
+	NodeName string
+	// NodeIPs are the node's addresses, one per family.
+	NodeIPs       []netip.Addr
+	PodCIDRs      []netip.Prefix
+	ServiceCIDRs  []netip.Prefix
+	ClusterDNS    []netip.Addr
+	ClusterDomain string
+	// DisableServices leaves the rules for services to another program,
+	// DisableDNS the cluster's DNS.
+	DisableServices, DisableDNS bool
+}
+
+// Dataplane carries out service rules.
+type Dataplane interface {
+	// Reset replaces all rules.
+	Reset(service.Rules) error
+	// Apply changes rules. After an error the state is unknown until Reset.
+	Apply([]service.Change) error
+}
+
+// Proxy is one node's service proxy and DNS.
+type Proxy struct {
+	cfg      Config
+	services *rules
+	dns      *dns.Server
+}
+
+// New returns a Proxy over the factory's informers. It must be called before the
+// factory is started.
+func New(cfg Config, factory informers.SharedInformerFactory) (*Proxy, error) {
+	p := &Proxy{cfg: cfg}
+	if !cfg.DisableDNS {
+		source, _, err := dns.NewSource(factory)
+		if err != nil {
+			return nil, err
+		}
+		p.dns = dns.New(dns.Config{Domain: cfg.ClusterDomain, Listen: cfg.ClusterDNS, Source: source})
+	}
+	if cfg.DisableServices {
+		return p, nil
+	}
+	plane, err := newKernel(cfg)
+	if err != nil {
+		return nil, err
+	}
+	p.services, err = newRules(service.Node{Name: cfg.NodeName, Local: p.ownAddresses()}, factory, plane)
+	return p, err
+}
+
+// ownAddresses are the service addresses that this node answers itself.
+func (p *Proxy) ownAddresses() []netip.Addr {
+	if p.cfg.DisableDNS {
+		return nil
+	}
+	return p.cfg.ClusterDNS
+}
+
+// Run works until ctx ends. It leaves the kernel's rules as they are, so that
+// services go on working while Skiff restarts. ready is called once services and
+// DNS are there.
+func (p *Proxy) Run(ctx context.Context, ready func()) error {
+	if err := local.Ensure(local.Config{Addresses: p.ownAddresses(), ServiceCIDRs: p.cfg.ServiceCIDRs, Sources: p.cfg.NodeIPs}); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	servicesReady, dnsReady := make(chan struct{}), make(chan struct{})
+	start := func(enabled bool, ready chan struct{}, run func(context.Context, func()) error) {
+		if !enabled {
+			close(ready)
+			return
+		}
+		group.Go(func() error { return run(ctx, func() { close(ready) }) })
+	}
+	start(p.services != nil, servicesReady, func(ctx context.Context, ready func()) error { return p.services.run(ctx, ready) })
+	start(p.dns != nil, dnsReady, func(ctx context.Context, ready func()) error { return p.dns.Run(ctx, ready) })
+	group.Go(func() error {
+		for _, c := range []chan struct{}{servicesReady, dnsReady} {
+			select {
+			case <-c:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		ready()
+		return nil
+	})
+	return group.Wait()
+}
+
+// Collectors returns the metrics of the parts that run.
+func (p *Proxy) Collectors() (list []prometheus.Collector) {
+	if p.dns != nil {
+		list = append(list, p.dns)
+	}
+	if p.services != nil {
+		list = append(list, p.services.duration)
+	}
+	return list
+}
+
+// Remove removes from this box what a Proxy made: rules, addresses, routes.
+func Remove(clusterDNS []netip.Addr) error {
+	return errors.Join(nft.Delete(), local.Remove(clusterDNS))
+}
+
+// kernel is the real Dataplane: a table per address family, and the memory of
+// connections.
+type kernel struct{ tables []*nft.Table }
+
+func newKernel(cfg Config) (*kernel, error) {
+	k := &kernel{}
+	for _, v6 := range []bool{false, true} {
+		if !hasFamily(cfg.ServiceCIDRs, v6) {
+			continue
+		}
+		dns := cfg.ClusterDNS
+		if cfg.DisableDNS {
+			dns = nil
+		}
+		table, err := nft.New(nft.Config{PodCIDRs: cfg.PodCIDRs, ServiceCIDRs: cfg.ServiceCIDRs, Local: dns}, v6)
+		if err != nil {
+			return nil, fmt.Errorf("services need nftables: %w", err)
+		}
+		k.tables = append(k.tables, table)
+	}
+	return k, nil
+}
+
+func hasFamily(prefixes []netip.Prefix, v6 bool) bool {
+	for _, p := range prefixes {
+		if p.Addr().Is6() == v6 {
+			return true
+		}
+	}
+	return false
+}
+
+func (k *kernel) Reset(all service.Rules) error {
+	for _, t := range k.tables {
+		if err := t.Reset(all); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *kernel) Apply(changes []service.Change) error {
+	for _, t := range k.tables {
+		if err := t.Apply(changes); err != nil {
+			return err
+		}
+	}
+	if err := conntrack.Clean(changes); err != nil {
+		// Only clients that never stop sending notice; not worth a reset.
+		slog.Warn("old UDP connections are kept", "err", err)
+	}
+	return nil
+}
+
+// retryAfter is how long a failed change waits before all rules are made anew.
+const retryAfter = time.Second
