@@ -3,6 +3,7 @@ package fake
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -101,7 +102,7 @@ func (p *process) play(out *logWriter, c *container) int32 {
 // sleep reports whether it ended by itself.
 func (p *process) sleep(spec string, term <-chan struct{}) bool {
 	var timeout <-chan time.Time
-	if seconds, err := strconv.ParseFloat(spec, 64); err == nil {
+	if seconds, err := strconv.ParseFloat(spec, 64); err == nil && !math.IsInf(seconds, 0) {
 		timer := time.NewTimer(time.Duration(seconds * float64(time.Second)))
 		defer timer.Stop()
 		timeout = timer.C
