@@ -141,7 +141,10 @@ func (s *Store) openIdentity(newest raft.SnapshotMeta) error {
 	if err := s.bootstrap(last); err != nil {
 		return fmt.Errorf("bootstrap the cluster: %w", err)
 	}
-	return s.id.write(path)
+	if err := s.id.write(path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(s.cfg.Dir))
 }
 
 func (s *Store) bootstrap(last uint64) error {

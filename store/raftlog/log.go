@@ -106,6 +106,10 @@ func (l *Log) open() error {
 	if err != nil {
 		return fmt.Errorf("open the raft log: %w", err)
 	}
+	// A new log.db has synced itself, but not its name.
+	if err := syncDir(l.opts.Dir); err != nil {
+		return fmt.Errorf("open the raft log: %w", err)
+	}
 	return l.bounds()
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
 	"strconv"
@@ -23,6 +24,9 @@ const (
 	envDir   = "SKIFF_CRASH_DIR"
 	envAfter = "SKIFF_CRASH_AFTER"
 	envBoot  = "SKIFF_CRASH_BOOT"
+	// envQuiet has the writers of durable changes end after a few, so that what
+	// is volatile stays unsynced.
+	envQuiet = "SKIFF_CRASH_QUIET"
 )
 
 const (
@@ -115,7 +119,11 @@ func parse(value string) (writer, number int) {
 }
 
 func write(ctx context.Context, s store.Store, out *reporter, w, n int) {
-	for ; ctx.Err() == nil; n++ {
+	last := math.MaxInt
+	if os.Getenv(envQuiet) != "" && !volatile(w) {
+		last = n + 3
+	}
+	for ; ctx.Err() == nil && n < last; n++ {
 		key, value := keyOf(w, n), fmt.Sprintf("%d.%d", w, n)
 		revs, err := s.Txn(ctx, store.Op{Key: key, Value: []byte(value), Expect: store.AnyRevision, Volatile: volatile(w)})
 		switch {

@@ -48,6 +48,8 @@ type life struct {
 	// lossy tells that volatile changes may have been lost before.
 	lossy bool
 	kill  moment
+	// quiet has most changes be volatile.
+	quiet bool
 	// whole asks for a run that is told to end and does.
 	whole bool
 }
@@ -72,6 +74,9 @@ func live(t *testing.T, m *model, l life) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), envDir+"="+l.dir, envBoot+"="+l.boot, fmt.Sprintf("%s=%d", envAfter, m.after))
+	if l.quiet {
+		cmd.Env = append(cmd.Env, envQuiet+"=1")
+	}
 	cmd.Stderr = t.Output()
 	out, err := cmd.StdoutPipe()
 	if err != nil {

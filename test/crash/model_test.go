@@ -121,4 +121,9 @@ func (m *model) check(lossy bool) {
 			}
 		}
 	}
+	// What was read must stay, just as what was acknowledged.
+	for _, value := range m.state {
+		w, n := parse(value)
+		m.acked[w] = max(m.acked[w], n)
+	}
 }

@@ -19,7 +19,7 @@ func TestPowerCut(t *testing.T) {
 	n := rounds(t, 6)
 	for i := range n {
 		path, unmount := d.mount(t)
-		live(t, m, life{dir: path, boot: fmt.Sprint("boot", i), lossy: i > 0, kill: randomTime()})
+		live(t, m, life{dir: path, boot: fmt.Sprint("boot", i), lossy: i > 0, quiet: i%2 == 0, kill: randomTime()})
 		unmount()
 		if t.Failed() {
 			t.Fatalf("in life %d", i)
