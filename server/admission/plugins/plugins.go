@@ -44,6 +44,10 @@ type Deps struct {
 	// user must be one of system:masters.
 	Client     kubernetes.Interface
 	Authorizer authorizer.UnconditionalAuthorizer
+	// StorageProtection turns on StorageObjectInUseProtection. Its finalizers are
+	// removed by the controllers for the protection of claims and volumes: where these do
+	// not run, a claim could never be deleted.
+	StorageProtection bool
 	// Clock is the wall clock; nil means the real one.
 	Clock clock.PassiveClock
 }
@@ -57,7 +61,7 @@ func Default(d Deps) admission.Chain {
 	}
 	core := d.Informers.Core().V1()
 	r := reader{d.Client}
-	return admission.Chain{
+	chain := admission.Chain{
 		lifecycle.New(core.Namespaces().Lister(), r.namespace, d.Clock),
 		limitranger.New(core.LimitRanges().Lister()),
 		serviceaccount.New(core.ServiceAccounts().Lister(), r.serviceAccount),
@@ -70,7 +74,6 @@ func Default(d Deps) admission.Chain {
 		priority.New(d.Informers.Scheduling().V1().PriorityClasses().Lister(), r.priorityClass),
 		tolerationseconds.Plugin{},
 		storageclass.New(r.storageClasses),
-		storageprotection.Plugin{},
 		claimresize.New(r.storageClass),
 		runtimeclass.New(r.runtimeClass),
 		certificates.Approval{Authorizer: d.Authorizer},
@@ -78,6 +81,10 @@ func Default(d Deps) admission.Chain {
 		certificates.SubjectRestriction{},
 		ingressclass.New(r.ingressClasses),
 	}
+	if d.StorageProtection {
+		chain = append(chain, storageprotection.Plugin{})
+	}
+	return chain
 }
 
 func podSecurity(d Deps, r reader) *podsecurity.Plugin {
