@@ -47,7 +47,7 @@ func DefaultPodResources(pod *corev1.Pod) {
 		return !requested && IsHugePage(name) && resourcehelper.IsSupportedPodLevelResource(name)
 	})
 	addMissing(&r.Requests, requests, func(name corev1.ResourceName) bool {
-		return resourcehelper.IsSupportedPodLevelResource(name) && overcommittable(name)
+		return resourcehelper.IsSupportedPodLevelResource(name) && IsOvercommittable(name)
 	})
 	addMissing(&r.Requests, r.Limits, resourcehelper.IsSupportedPodLevelResource)
 	addMissing(&r.Limits, podLimits(pod, limits), func(corev1.ResourceName) bool { return true })
@@ -89,14 +89,14 @@ func hugePageSize(name corev1.ResourceName) (resource.Quantity, error) {
 	return resource.ParseQuantity(strings.TrimPrefix(string(name), corev1.ResourceHugePagesPrefix))
 }
 
-// overcommittable tells whether more of a resource may be promised than there is.
-func overcommittable(name corev1.ResourceName) bool {
-	return isNativeResource(name) && !IsHugePage(name)
+// IsOvercommittable tells whether more of a resource may be promised than there is.
+func IsOvercommittable(name corev1.ResourceName) bool {
+	return IsNativeResource(name) && !IsHugePage(name)
 }
 
-// isNativeResource tells whether a resource is one of Kubernetes' own: without
+// IsNativeResource tells whether a resource is one of Kubernetes' own: without
 // a domain, or in kubernetes.io.
-func isNativeResource(name corev1.ResourceName) bool {
+func IsNativeResource(name corev1.ResourceName) bool {
 	return !strings.Contains(string(name), "/") || isPrefixedNative(name)
 }
 

@@ -34,18 +34,23 @@ func NamespaceName(value string, fld *field.Path) field.ErrorList {
 	return invalids(fld, value, apivalidation.ValidateNamespaceName(value, false))
 }
 
-// FinalizerName checks the name of a finalizer as kinds of Kubernetes itself may
-// hold it: a standard one, or one with a domain.
+// FinalizerName checks the name of a finalizer that a namespace holds: a standard
+// one, or one with a domain.
 func FinalizerName(value string, fld *field.Path) field.ErrorList {
-	errs := apivalidation.ValidateFinalizerName(value, fld)
-	if !strings.Contains(value, "/") {
-		switch value {
-		case "kubernetes", "orphan", "foregroundDeletion":
-		default:
-			errs = append(errs, field.Invalid(fld, value, "name is neither a standard finalizer name nor is it fully qualified"))
-		}
+	return append(apivalidation.ValidateFinalizerName(value, fld), StandardFinalizer(value, fld)...)
+}
+
+// StandardFinalizer checks that a finalizer without a domain is one of Kubernetes'
+// own.
+func StandardFinalizer(value string, fld *field.Path) field.ErrorList {
+	if strings.Contains(value, "/") {
+		return nil
 	}
-	return errs
+	switch value {
+	case "kubernetes", "orphan", "foregroundDeletion":
+		return nil
+	}
+	return field.ErrorList{field.Invalid(fld, value, "name is neither a standard finalizer name nor is it fully qualified")}
 }
 
 // maxSignerName is the length of a domain, a namespace and an object's name with

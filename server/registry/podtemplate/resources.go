@@ -54,7 +54,7 @@ func ContainerResourceName(name corev1.ResourceName, fld *field.Path) field.Erro
 		if !isContainerResource(name) {
 			errs = append(errs, field.Invalid(fld, name, "must be a standard resource for containers"))
 		}
-	case !isNativeResource(name) && !IsExtendedResource(name):
+	case !IsNativeResource(name) && !IsExtendedResource(name):
 		errs = append(errs, field.Invalid(fld, name, "doesn't follow extended resource name standard"))
 	}
 	return errs
@@ -71,7 +71,7 @@ func isContainerResource(name corev1.ResourceName) bool {
 // IsExtendedResource tells whether a resource is one that a device plugin or an
 // administrator offers.
 func IsExtendedResource(name corev1.ResourceName) bool {
-	if isNativeResource(name) || strings.HasPrefix(string(name), corev1.DefaultResourceRequestsPrefix) {
+	if IsNativeResource(name) || strings.HasPrefix(string(name), corev1.DefaultResourceRequestsPrefix) {
 		return false
 	}
 	return len(validation.IsQualifiedName(corev1.DefaultResourceRequestsPrefix+string(name))) == 0
@@ -151,11 +151,11 @@ func resourceAmount(name corev1.ResourceName, quantity resource.Quantity, checkN
 
 func requestBelowLimit(name corev1.ResourceName, request, limit resource.Quantity, limited bool, requests, limits *field.Path) field.ErrorList {
 	switch order := request.Cmp(limit); {
-	case !limited && !overcommittable(name):
+	case !limited && !IsOvercommittable(name):
 		return field.ErrorList{field.Required(limits, "Limit must be set for non overcommitable resources")}
 	case !limited:
 		return nil
-	case order != 0 && !overcommittable(name):
+	case order != 0 && !IsOvercommittable(name):
 		return field.ErrorList{field.Invalid(requests, request.String(), fmt.Sprintf("must be equal to %s limit of %s", name, limit.String()))}
 	case order > 0:
 		return field.ErrorList{field.Invalid(requests, request.String(), fmt.Sprintf("must be less than or equal to %s limit of %s", name, limit.String()))}

@@ -1,6 +1,8 @@
 package podtemplate
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -64,4 +66,45 @@ func validateResizePolicy(policies []corev1.ContainerResizePolicy, fld *field.Pa
 		}
 	}
 	return errs
+}
+
+// Restarts tells whether a container of a pod with this restart policy runs
+// again after it ended with exitCode.
+func Restarts(c *corev1.Container, pod corev1.RestartPolicy, exitCode int32) bool {
+	policy := string(pod)
+	if c.RestartPolicy != nil {
+		for i := range c.RestartPolicyRules {
+			if matchesExit(&c.RestartPolicyRules[i], exitCode) {
+				return true
+			}
+		}
+		policy = string(*c.RestartPolicy)
+	}
+	switch policy {
+	case string(corev1.RestartPolicyNever):
+		return false
+	case string(corev1.RestartPolicyOnFailure):
+		return exitCode != 0
+	}
+	return true
+}
+
+func matchesExit(r *corev1.ContainerRestartRule, exitCode int32) bool {
+	if r.ExitCodes == nil {
+		return false
+	}
+	in := slices.Contains(r.ExitCodes.Values, exitCode)
+	return in == (r.ExitCodes.Operator == corev1.ContainerRestartRuleOnExitCodesOpIn)
+}
+
+// RestartsAll tells whether one container of a pod can make all of them run again.
+func RestartsAll(spec *corev1.PodSpec) bool {
+	for c := range Containers(spec) {
+		for i := range c.RestartPolicyRules {
+			if c.RestartPolicyRules[i].Action == corev1.ContainerRestartRuleActionRestartAllContainers {
+				return true
+			}
+		}
+	}
+	return false
 }
