@@ -78,7 +78,8 @@ func New(cfg Config) *Authenticator {
 // AuthenticateRequest implements authenticator.Request. Bearer tokens are removed
 // from the request once they are proven.
 func (a *Authenticator) AuthenticateRequest(req *http.Request) (*authenticator.Response, bool, error) {
-	if len(a.audiences) > 0 {
+	// A review may ask for other audiences than the API server's own.
+	if _, asked := authenticator.AudiencesFrom(req.Context()); !asked && len(a.audiences) > 0 {
 		req = req.WithContext(authenticator.WithAudiences(req.Context(), a.audiences))
 	}
 	resp, ok, err := first(a.requests, func(r authenticator.Request) (*authenticator.Response, bool, error) {
@@ -107,6 +108,7 @@ func (a *Authenticator) AuthenticateToken(ctx context.Context, text string) (*au
 // authenticated adds the group of all who proved who they are.
 func (a *Authenticator) authenticated(r *authenticator.Response) *authenticator.Response {
 	out := &authenticator.Response{User: withAuthenticatedGroup(r.User), Audiences: r.Audiences}
+	// Certificates are for this server, whatever they are shown for.
 	if len(out.Audiences) == 0 {
 		out.Audiences = a.audiences
 	}

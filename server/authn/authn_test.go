@@ -200,3 +200,20 @@ func TestCredentialOfCertificate(t *testing.T) {
 		t.Errorf("audiences %v", resp.Audiences)
 	}
 }
+
+func TestAudiencesOfContext(t *testing.T) {
+	r := newRig(t, false)
+	heard := authenticator.TokenFunc(func(ctx context.Context, _ string) (*authenticator.Response, bool, error) {
+		auds, _ := authenticator.AudiencesFrom(ctx)
+		return &authenticator.Response{User: &user.DefaultInfo{Name: strings.Join(auds, ",")}}, true, nil
+	})
+	a := New(Config{Tokens: []authenticator.Token{heard}, Audiences: authenticator.Audiences{"api"}, Now: r.clk.Now})
+	for want, ctx := range map[string]context.Context{"api": t.Context(), "vault": authenticator.WithAudiences(t.Context(), authenticator.Audiences{"vault"})} {
+		req := request().WithContext(ctx)
+		req.Header.Set("Authorization", "Bearer x")
+		resp, _, err := a.AuthenticateRequest(req)
+		if err != nil || resp.User.GetName() != want {
+			t.Errorf("verified for %v, want %s (%v)", resp, want, err)
+		}
+	}
+}
