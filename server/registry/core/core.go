@@ -6,9 +6,9 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
@@ -35,6 +35,9 @@ type Deps struct {
 	Now func() time.Time
 	// EventTTL is how long events are kept; 0 is an hour.
 	EventTTL time.Duration
+	// Objects returns the store of a resource, once there is one; nil leaves
+	// bindings out, the old name of pods/binding.
+	Objects func(schema.GroupResource) (registry.Objects, bool)
 }
 
 // PortRange is a range of ports.
@@ -54,7 +57,6 @@ func Resources(d Deps) []*registry.Resource {
 		d.EventTTL = time.Hour
 	}
 	list := []*registry.Resource{
-		bindings(),
 		configMaps(),
 		endpoints(),
 		Events(d.EventTTL),
@@ -70,6 +72,9 @@ func Resources(d Deps) []*registry.Resource {
 		secrets(),
 		serviceAccounts(d),
 		services(d),
+	}
+	if d.Objects != nil {
+		list = append(list, d.bindings())
 	}
 	for _, r := range list {
 		checkFinalizers(&r.Rules)
@@ -134,15 +139,3 @@ func finalizerNames(names []string) field.ErrorList {
 func path(first string, more ...string) *field.Path { return field.NewPath(first, more...) }
 
 func isTrue(b *bool) bool { return b != nil && *b }
-
-// bindings is the old name of pods/binding.
-func bindings() *registry.Resource {
-	return &registry.Resource{
-		Plural:     "bindings",
-		Singular:   "binding",
-		Kind:       "Binding",
-		Namespaced: true,
-		Verbs:      []string{"create"},
-		Versions:   []registry.Version{{Name: "v1", New: registry.New[corev1.Binding]()}},
-	}
-}

@@ -18,6 +18,26 @@ import (
 
 var podResource = schema.GroupResource{Resource: "pods"}
 
+// bindings is the old name of pods/binding.
+func (d Deps) bindings() *registry.Resource {
+	return &registry.Resource{
+		Plural:     "bindings",
+		Singular:   "binding",
+		Kind:       "Binding",
+		Namespaced: true,
+		Verbs:      []string{"create"},
+		Versions:   []registry.Version{{Name: "v1", New: registry.New[corev1.Binding]()}},
+		Create: func(ctx context.Context, obj runtime.Object) (runtime.Object, error) {
+			pods, ok := d.Objects(podResource)
+			b, isBinding := obj.(*corev1.Binding)
+			if !ok || !isBinding {
+				return nil, apierrors.NewBadRequest(fmt.Sprintf("not a Binding object: %#v", obj))
+			}
+			return d.bind(ctx, pods, b.Namespace, b.Name, b, nil)
+		},
+	}
+}
+
 // bind answers pods/binding: it puts a pod on a node.
 func (d Deps) bind(ctx context.Context, s registry.Objects, namespace, name string, obj runtime.Object, opts *metav1.CreateOptions) (runtime.Object, error) {
 	b, ok := obj.(*corev1.Binding)

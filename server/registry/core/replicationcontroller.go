@@ -38,15 +38,7 @@ func replicationControllers() *registry.Resource {
 	r.Rules.ValidateUpdate = registry.ValidateUpdate(func(_ context.Context, c, old *corev1.ReplicationController) field.ErrorList {
 		return validateController(c, podtemplate.OptionsForTemplate(c.Spec.Template, old.Spec.Template))
 	})
-	r.Rules.Warnings = func(_ context.Context, obj, old registry.Object) []string {
-		if old != nil {
-			return nil
-		}
-		if msgs := validation.IsDNS1123Label(obj.GetName()); len(msgs) > 0 {
-			return []string{fmt.Sprintf("metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: %v", msgs)}
-		}
-		return nil
-	}
+	r.Rules.Warnings = controllerWarnings
 	r.FieldNames = []string{"status.replicas"}
 	r.Fields = func(obj registry.Object) fields.Set {
 		return fields.Set{"status.replicas": strconv.Itoa(int(obj.(*corev1.ReplicationController).Status.Replicas))}
@@ -65,6 +57,22 @@ func replicationControllers() *registry.Resource {
 		}}},
 	}
 	return r
+}
+
+func controllerWarnings(_ context.Context, obj, old registry.Object) []string {
+	c := obj.(*corev1.ReplicationController)
+	template := path("spec", "template")
+	if old != nil {
+		if old.GetGeneration() == c.Generation {
+			return nil
+		}
+		return podtemplate.TemplateWarnings(c.Spec.Template, template)
+	}
+	var texts []string
+	if msgs := validation.IsDNS1123Label(c.Name); len(msgs) > 0 {
+		texts = append(texts, fmt.Sprintf("metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: %v", msgs))
+	}
+	return append(texts, podtemplate.TemplateWarnings(c.Spec.Template, template)...)
 }
 
 func controllerScale(obj registry.Object) (*autoscalingv1.Scale, error) {
@@ -200,6 +208,12 @@ func podTemplates() *registry.Resource {
 	r.Rules.ValidateUpdate = registry.ValidateUpdate(func(_ context.Context, t, old *corev1.PodTemplate) field.ErrorList {
 		return podtemplate.ValidateTemplate(&t.Template, path("template"), podtemplate.OptionsForTemplate(&t.Template, &old.Template))
 	})
+	r.Rules.Warnings = func(_ context.Context, obj, old registry.Object) []string {
+		if old != nil && old.GetGeneration() == obj.GetGeneration() {
+			return nil
+		}
+		return podtemplate.TemplateWarnings(&obj.(*corev1.PodTemplate).Template, path("template"))
+	}
 	columns := table.ContainersWide()
 	for i := range columns {
 		columns[i].Priority = 0

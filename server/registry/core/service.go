@@ -89,7 +89,10 @@ func defaultService(s *corev1.Service) {
 	if externallyAccessible(spec) && spec.ExternalTrafficPolicy == "" {
 		spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyCluster
 	}
-	if spec.InternalTrafficPolicy == nil && hasAddress(spec) {
+	switch {
+	case spec.Type == corev1.ServiceTypeExternalName:
+		spec.InternalTrafficPolicy = nil
+	case spec.InternalTrafficPolicy == nil && hasAddress(spec):
 		spec.InternalTrafficPolicy = new(corev1.ServiceInternalTrafficPolicyCluster)
 	}
 	if spec.Type != corev1.ServiceTypeLoadBalancer {
