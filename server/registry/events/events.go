@@ -1,0 +1,28 @@
+// Package events describes the resources of the API group events.k8s.io: the
+// events of the core group under their newer name and shape. They are stored once,
+// as the core group's.
+package events
+
+import (
+	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"skiff/server/registry"
+	"skiff/server/registry/core"
+)
+
+// Group is the API group's name.
+const Group = eventsv1.GroupName
+
+// Resources returns the group's resources, seen through stored, the core group's
+// events.
+func Resources(stored *registry.Resource) []*registry.Resource {
+	view := *stored
+	view.Group = Group
+	view.StoredAs = &schema.GroupResource{Group: stored.Group, Resource: stored.Plural}
+	view.Versions = []registry.Version{{
+		Name: "v1", New: registry.New[eventsv1.Event](), NewList: registry.New[eventsv1.EventList](),
+		ToHub: core.EventFromV1, FromHub: core.EventToV1,
+	}}
+	return []*registry.Resource{&view}
+}
