@@ -14,9 +14,8 @@ import (
 // Group is the API group's name.
 const Group = eventsv1.GroupName
 
-// Resources returns the group's resources, seen through stored, the core group's
-// events.
-func Resources(stored *registry.Resource) []*registry.Resource {
+// Events returns the resource events, which sees the core group's events, stored.
+func Events(stored *registry.Resource) *registry.Resource {
 	view := *stored
 	view.Group = Group
 	view.StoredAs = &schema.GroupResource{Group: stored.Group, Resource: stored.Plural}
@@ -24,5 +23,5 @@ func Resources(stored *registry.Resource) []*registry.Resource {
 		Name: "v1", New: registry.New[eventsv1.Event](), NewList: registry.New[eventsv1.EventList](),
 		ToHub: core.EventFromV1, FromHub: core.EventToV1,
 	}}
-	return []*registry.Resource{&view}
+	return &view
 }
