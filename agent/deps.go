@@ -45,7 +45,7 @@ type Deps struct {
 	// certificates against ClientCAs and bearer tokens by TokenReview, and ask
 	// the API server by SubjectAccessReview about the nodes' subresources.
 	Authenticator authenticator.Request
-	Authorizer    authorizer.Authorizer
+	Authorizer    authorizer.UnconditionalAuthorizer
 
 	// OnPodCIDRs is told the node's address blocks, once known and when they
 	// change. An error keeps the node NotReady and is tried again.

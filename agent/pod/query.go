@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"skiff/agent/fieldpath"
 )
 
 // showTo publishes the worker's state for readers.
@@ -108,3 +110,17 @@ func (m *Manager) Containers(fn func(pod *corev1.Pod, name string, c Container))
 		}
 	})
 }
+
+// Running tells whether the container of that ID runs.
+func (f Found) Running(id string) bool {
+	for _, c := range f.containers {
+		if c.id == id {
+			return c.running
+		}
+	}
+	return false
+}
+
+// Spec is the specification of the pod's container of that name, nil if it has
+// none.
+func (f Found) Spec(name string) *corev1.Container { return fieldpath.Container(f.Pod, name) }

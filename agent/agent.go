@@ -1,0 +1,190 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/cache"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"skiff/agent/cgroup"
+	"skiff/agent/container"
+	"skiff/agent/image"
+	"skiff/agent/logs"
+	"skiff/agent/objects"
+	"skiff/agent/pod"
+	"skiff/agent/volume"
+)
+
+// Agent runs one node.
+type Agent struct {
+	cfg     Config
+	deps    Deps
+	log     *slog.Logger
+	machine machine
+	cgroups *cgroup.Manager
+	cnode   *container.Node
+	objects objects.Source
+	images  *image.Manager
+	pods    *pod.Manager
+	volumes *volume.Manager
+	events  *events
+	// own are the informers that the agent made itself, and runs.
+	own []cache.SharedIndexInformer
+
+	runtimeName, runtimeVersion string
+
+	mu        sync.Mutex
+	node      *corev1.Node
+	cidrs     []string
+	cidrErr   error
+	statusNow chan struct{}
+	rotator   *logs.Rotator
+}
+
+// New checks the configuration and makes what the agent needs on the node. It
+// talks to neither the runtime nor the API server yet.
+func New(cfg Config, deps Deps) (*Agent, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if deps.Client == nil || deps.Runtime == nil || deps.Images == nil {
+		return nil, errors.New("agent: a client, a runtime and images are required")
+	}
+	if deps.Logger == nil {
+		deps.Logger = slog.New(slog.DiscardHandler)
+	}
+	a := &Agent{cfg: cfg, deps: deps, log: deps.Logger, statusNow: make(chan struct{}, 1)}
+	for _, dir := range []string{filepath.Join(cfg.DataDir, "pods"), cfg.LogDir, cfg.StaticPodDir} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, fmt.Errorf("agent: %w", err)
+		}
+	}
+	if a.machine, err = inspect(); err != nil {
+		return nil, fmt.Errorf("agent: look at the machine: %w", err)
+	}
+	cg := cfg.Cgroup
+	cg.NoCPULimits = cg.NoCPULimits || !*cfg.EnforceCPULimits
+	if a.cgroups, err = cgroup.New(cg, a.log); err != nil {
+		a.log.Warn("pods run without cgroups of their own, their resources are not limited", "err", err)
+		a.cgroups = nil
+	}
+	a.events = newEvents(cfg, deps)
+	a.makeInformers()
+	return a, nil
+}
+
+// Run works until ctx ends or the agent cannot go on, and waits for all that it
+// started. Containers keep running.
+func (a *Agent) Run(ctx context.Context) error {
+	if err := a.meetRuntime(ctx); err != nil {
+		return err
+	}
+	a.wire()
+	g, ctx := errgroup.WithContext(ctx)
+	a.events.start(g, ctx)
+	for _, informer := range a.own {
+		g.Go(func() error { informer.RunWithContext(ctx); return nil })
+	}
+	if a.cgroups != nil {
+		if err := a.cgroups.Setup(a.allocatableCgroup()); err != nil {
+			a.log.Warn("the pods' cgroups could not be set up completely", "err", err)
+		}
+	}
+	a.events.node("Normal", "Starting", "Starting kubelet.")
+	g.Go(func() error { return quiet(ctx, a.pods.Run(ctx)) })
+	g.Go(func() error { return quiet(ctx, a.keepNode(ctx)) })
+	g.Go(func() error { return quiet(ctx, a.keepLease(ctx)) })
+	g.Go(func() error { return quiet(ctx, a.followPods(ctx)) })
+	g.Go(func() error { return quiet(ctx, a.rotator.Run(ctx)) })
+	if a.deps.Certificate != nil && a.cfg.Port > 0 {
+		g.Go(func() error { return quiet(ctx, a.serve(ctx)) })
+	}
+	err := g.Wait()
+	a.objects.Close()
+	return err
+}
+
+// quiet drops the error of a loop that ended because it was told to.
+func quiet(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// meetRuntime waits until the runtime answers.
+func (a *Agent) meetRuntime(ctx context.Context) error {
+	for delay := 10 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
+		v, err := a.deps.Runtime.Version(ctx, &runtimeapi.VersionRequest{Version: "v1"})
+		if err == nil {
+			a.runtimeName, a.runtimeVersion = v.RuntimeName, v.RuntimeVersion
+			return nil
+		}
+		if delay == 5*time.Second {
+			a.log.Warn("the container runtime does not answer", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(delay):
+		}
+	}
+}
+
+// wire makes the parts, now that the runtime's name is known.
+func (a *Agent) wire() {
+	a.objects = a.deps.Objects
+	if a.objects == nil {
+		a.objects = objects.NewWatched(a.deps.Client, a.log)
+	}
+	recorder := a.events.recorder
+	podsDir := filepath.Join(a.cfg.DataDir, "pods")
+	a.cnode = &container.Node{
+		Name: a.cfg.NodeName, IPs: a.cfg.NodeIPs, ClusterDNS: a.cfg.ClusterDNS, ClusterDomain: a.cfg.ClusterDomain,
+		ResolvConf: a.cfg.HostResolvConf, HostsFile: "/etc/hosts", LogDir: a.cfg.LogDir, PodsDir: podsDir,
+		MemoryCapacity: a.machine.memory, Allocatable: a.allocatable, EnforceCPULimits: *a.cfg.EnforceCPULimits,
+		Cgroups: a.cgroups, Objects: a.objects, Services: a.services, Log: a.log,
+		Warn: func(p *corev1.Pod, reason, message string) {
+			recorder.Event(container.PodRef(p), corev1.EventTypeWarning, reason, message)
+		},
+	}
+	a.images = image.New(a.deps.Images, recorder)
+	a.volumes = volume.New(volume.Config{
+		PodsDir: podsDir, Objects: a.objects, Tokens: volume.ClientTokens(a.deps.Client), Claims: volume.ClientClaims(a.deps.Client),
+		Mounter: volume.Kernel{}, Node: a.cnode, Log: a.log,
+	})
+	a.pods = pod.NewManager(pod.Config{
+		Client: a.deps.Client, Runtime: a.deps.Runtime, RuntimeName: a.runtimeName, Images: a.images, Node: a.cnode, Volumes: a.volumes,
+		Objects: a.objects, Cgroups: a.cgroups, Events: recorder, GetNode: a.Node, AllowedUnsafeSysctls: a.cfg.AllowedUnsafeSysctls,
+		NetworkReady: a.networkReady, RelistPeriod: a.cfg.RelistPeriod, Log: a.log,
+	})
+	a.rotator = logs.NewRotator(logs.RotatorConfig{
+		MaxSize: a.cfg.LogMaxSize, MaxFiles: a.cfg.LogMaxFiles, Runtime: a.deps.Runtime, Log: a.log,
+		Each: func(fn func(id, path string)) {
+			a.pods.Containers(func(_ *corev1.Pod, _ string, c pod.Container) { fn(c.ID, c.LogPath) })
+		},
+	})
+}
+
+// Pods returns the pods of the node with their present statuses.
+func (a *Agent) Pods() []*corev1.Pod { return a.pods.Pods() }
+
+// Node returns the node's object as last seen.
+func (a *Agent) Node() (*corev1.Node, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.node == nil {
+		return nil, errors.New("the node is not registered yet")
+	}
+	return a.node, nil
+}

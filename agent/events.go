@@ -1,0 +1,50 @@
+package agent
+
+import (
+	"context"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/scheme"
+	typedv1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/tools/record"
+)
+
+// events records what happens on the node.
+type events struct {
+	recorder    record.EventRecorder
+	broadcaster record.EventBroadcaster
+	ref         *corev1.ObjectReference
+	deps        Deps
+}
+
+func newEvents(cfg Config, deps Deps) *events {
+	e := &events{
+		recorder: deps.Recorder, deps: deps,
+		// The UID of the reference to a node is its name, by old custom.
+		ref: &corev1.ObjectReference{Kind: "Node", APIVersion: "v1", Name: cfg.NodeName, UID: types.UID(cfg.NodeName)},
+	}
+	if e.recorder == nil {
+		e.broadcaster = record.NewBroadcaster()
+		e.recorder = e.broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "kubelet", Host: cfg.NodeName})
+	}
+	return e
+}
+
+// start writes the events with the client until ctx ends.
+func (e *events) start(g *errgroup.Group, ctx context.Context) {
+	if e.broadcaster == nil {
+		return
+	}
+	watch := e.broadcaster.StartRecordingToSink(&typedv1.EventSinkImpl{Interface: e.deps.Client.CoreV1().Events("")})
+	g.Go(func() error {
+		<-ctx.Done()
+		watch.Stop()
+		e.broadcaster.Shutdown()
+		return nil
+	})
+}
+
+// node records an event about the node.
+func (e *events) node(kind, reason, message string) { e.recorder.Event(e.ref, kind, reason, message) }

@@ -1,0 +1,69 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// keepLease renews the node's lease until ctx ends. The renewal is a plain
+// update of nothing but the time, which a store may keep volatile.
+func (a *Agent) keepLease(ctx context.Context) error {
+	var lease *coordinationv1.Lease
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for failures := 0; ; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+		}
+		renewed, err := a.renew(ctx, lease)
+		wait := a.cfg.LeaseDuration / 4
+		switch {
+		case err == nil:
+			lease, failures = renewed, 0
+		case ctx.Err() == nil:
+			// Somebody else wrote it, or it is gone: read it again.
+			lease = nil
+			failures++
+			wait = min(100*time.Millisecond<<min(failures, 6), wait)
+			if failures == 5 {
+				a.log.Warn("cannot renew the node's lease", "node", a.cfg.NodeName, "err", err)
+			}
+		}
+		timer.Reset(wait)
+	}
+}
+
+func (a *Agent) renew(ctx context.Context, lease *coordinationv1.Lease) (*coordinationv1.Lease, error) {
+	leases := a.deps.Client.CoordinationV1().Leases(corev1.NamespaceNodeLease)
+	var err error
+	if lease == nil {
+		lease, err = leases.Get(ctx, a.cfg.NodeName, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return leases.Create(ctx, a.stamp(&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: a.cfg.NodeName, Namespace: corev1.NamespaceNodeLease}}), metav1.CreateOptions{})
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return leases.Update(ctx, a.stamp(lease.DeepCopy()), metav1.UpdateOptions{})
+}
+
+// stamp renews a lease, and ties it to the node once that has a UID.
+func (a *Agent) stamp(lease *coordinationv1.Lease) *coordinationv1.Lease {
+	now := metav1.NowMicro()
+	seconds := int32(a.cfg.LeaseDuration / time.Second)
+	lease.Spec.HolderIdentity = &a.cfg.NodeName
+	lease.Spec.LeaseDurationSeconds = &seconds
+	lease.Spec.RenewTime = &now
+	if n, err := a.Node(); err == nil && n.UID != "" && len(lease.OwnerReferences) == 0 {
+		lease.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: n.Name, UID: n.UID}}
+	}
+	return lease
+}
