@@ -142,7 +142,9 @@ type reviewer struct {
 	cache  verdicts[bool]
 }
 
-func newReviewer(client kubernetes.Interface) authorizer.UnconditionalAuthorizer { return &reviewer{client: client} }
+func newReviewer(client kubernetes.Interface) authorizer.UnconditionalAuthorizer {
+	return &reviewer{client: client}
+}
 
 // Authorize implements authorizer.UnconditionalAuthorizer.
 func (v *reviewer) Authorize(ctx context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -138,21 +139,22 @@ func (r *Runtime) streaming() (streaming.Server, error) {
 			r.streamErr = fmt.Errorf("listen for streams: %w", err)
 			return
 		}
-		addr := l.Addr().String()
-		l.Close()
 		cfg := streaming.DefaultConfig
-		cfg.Addr = addr
-		if r.stream, r.streamErr = streaming.NewServer(cfg, streams{r}); r.streamErr == nil {
-			go r.stream.Start(true)
+		cfg.Addr = l.Addr().String()
+		if r.stream, r.streamErr = streaming.NewServer(cfg, streams{r}); r.streamErr != nil {
+			l.Close()
+			return
 		}
+		r.serving = &http.Server{Handler: r.stream, ReadHeaderTimeout: time.Minute}
+		go r.serving.Serve(l)
 	})
 	return r.stream, r.streamErr
 }
 
 // Close ends the streaming server.
 func (r *Runtime) Close() {
-	if r.stream != nil {
-		r.stream.Stop()
+	if r.serving != nil {
+		r.serving.Close()
 	}
 }
 

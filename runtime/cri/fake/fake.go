@@ -12,6 +12,7 @@ package fake
 import (
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -49,6 +50,7 @@ type Runtime struct {
 
 	streamOnce sync.Once
 	stream     streaming.Server
+	serving    *http.Server
 	streamErr  error
 }
 
