@@ -19,7 +19,7 @@ import (
 //	true, false, exit N         end
 //	echo TEXT                   to the log; "echo TEXT >&2", "echo TEXT > FILE" (FILE below a mount)
 //	cat FILE                    FILE below a mount, to the log
-//	env NAME                    the variable's value, to the log
+//	printenv NAME               the variable's value, to the log
 //	trap '' TERM                TERM is ignored from here on
 //	sh -c 'A; B; C'             one after the other
 type step []string
@@ -44,7 +44,7 @@ func parse(argv []string) ([]step, error) {
 		return []step{{"pause"}}, nil
 	}
 	switch filepath.Base(argv[0]) {
-	case "pause", "sleep", "true", "false", "exit", "echo", "cat", "env", "trap":
+	case "pause", "sleep", "true", "false", "exit", "echo", "cat", "printenv", "trap":
 		return []step{argv}, nil
 	}
 	return nil, fmt.Errorf("exec: %q: executable file not found in $PATH", argv[0])
@@ -121,7 +121,7 @@ func builtin(s step, stdout, stderr io.Writer, c *container) error {
 	switch filepath.Base(s[0]) {
 	case "echo":
 		return echo(s[1:], stdout, stderr, c)
-	case "env":
+	case "printenv":
 		for _, kv := range c.config.Envs {
 			if kv.Key == arg(s, 1) {
 				fmt.Fprintln(stdout, string(kv.Value))
