@@ -107,10 +107,12 @@ func Split[T metav1.Object](t *Tracker, key string, objs []T) (there, going []T)
 	return there, going
 }
 
-// newer tells whether version a is after b; false if they can't be compared.
+// newer tells whether version a is after b. A store that is empty since its start
+// has no version yet, and is before all; versions that can't be compared are taken
+// for equal.
 func newer(a, b string) bool {
-	if b == "" {
-		return false
+	if b == "" || b == "0" {
+		return true
 	}
 	c, err := resourceversion.CompareResourceVersion(a, b)
 	return err == nil && c > 0
