@@ -1,12 +1,15 @@
 // Package controllers lists the cluster's control loops, all in one function.
 //
 //	list, err := controllers.All(deps)
-//	err = controller.Run(ctx, controller.Config{..., StartInformers: deps.Informers.Start}, list)
+//	err = controller.Run(ctx, controller.Config{
+//		StartInformers: func(ctx context.Context) { deps.Informers.Start(ctx.Done()) },
+//	}, list)
 package controllers
 
 import (
 	"errors"
 	"log/slog"
+	"net/netip"
 
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -16,13 +19,20 @@ import (
 
 	"skiff/server/controller"
 	"skiff/server/controller/events"
+	"skiff/server/controllers/apiserver"
+	"skiff/server/controllers/clusterrole"
 	"skiff/server/controllers/deployment"
 	"skiff/server/controllers/endpoints"
 	"skiff/server/controllers/endpointslice"
+	"skiff/server/controllers/garbage"
 	"skiff/server/controllers/namespace"
+	"skiff/server/controllers/nodeipam"
 	"skiff/server/controllers/replicaset"
 	"skiff/server/controllers/rootca"
 	"skiff/server/controllers/serviceaccount"
+	"skiff/server/controllers/servicecidr"
+	"skiff/server/controllers/statefulset"
+	"skiff/server/controllers/ttlafterfinished"
 )
 
 // Deps is what the controllers need.
@@ -33,10 +43,16 @@ type Deps struct {
 	Informers informers.SharedInformerFactory
 	// Events sends the controllers' events; the caller closes it after Run.
 	Events *events.Sink
-	Clock  clock.WithTicker
+	Clock  clock.WithDelayedExecution
 	Logger *slog.Logger
 	// RootCA returns the bundle (PEM) that pods verify the API server with.
 	RootCA func() []byte
+
+	// NodeIPAM is the pods' address range; ServiceCIDRs that of services.
+	NodeIPAM     nodeipam.Config
+	ServiceCIDRs []netip.Prefix
+	// APIServer is what default/kubernetes points to.
+	APIServer apiserver.Config
 }
 
 // All returns the controllers in the order in which they start.
@@ -49,14 +65,20 @@ func All(d Deps) ([]controller.Controller, error) {
 	// ev makes the recorder whose events name an upstream controller as source.
 	ev := func(component string) record.EventRecorder { return d.Events.Recorder(component) }
 	list := []controller.Controller{
-		// What new namespaces and pods need.
+		// What new namespaces, nodes and pods need.
+		apiserver.New(d.Client, d.Informers, d.APIServer),
+		servicecidr.New(d.Client, d.Informers, ev("service-cidrs-controller"), d.Clock, d.ServiceCIDRs),
 		serviceaccount.New(d.Client, d.Informers),
 		rootca.New(d.Client, d.Informers, d.RootCA),
+		clusterrole.New(d.Client, d.Informers),
+		must(nodeipam.New(d.Client, d.Informers, ev("cidrAllocator"), d.NodeIPAM)),
 
 		// Workloads.
 		must(deployment.New(d.Client, d.Informers, ev("deployment-controller"), d.Clock)),
 		must(replicaset.New(d.Client, d.Informers, ev("replicaset-controller"), d.Clock)),
 		must(replicaset.NewReplicationController(d.Client, d.Informers, ev("replication-controller"), d.Clock)),
+		must(statefulset.New(d.Client, d.Informers, ev("statefulset-controller"), d.Clock)),
+		ttlafterfinished.New(d.Client, d.Informers, d.Clock),
 
 		// Services.
 		endpointslice.New(d.Client, d.Informers, ev("endpoint-slice-controller"), d.Logger),
@@ -64,6 +86,10 @@ func All(d Deps) ([]controller.Controller, error) {
 
 		// Deletion.
 		namespace.New(d.Client, d.Metadata, d.Informers, d.Clock),
+		garbage.New(garbage.Config{
+			Discovery: d.Client.Discovery(), Metadata: d.Metadata, Shared: shared(d.Informers),
+			Events: ev("garbage-collector-controller"), Clock: d.Clock, Logger: d.Logger,
+		}),
 	}
 	return list, errors.Join(errs...)
 }
