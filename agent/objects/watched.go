@@ -181,18 +181,31 @@ func (w *Watched) followOnce(ctx context.Context, r ref, e *entry) (done bool, e
 		return false, err
 	}
 	defer events.Stop()
-	for ev := range events.ResultChan() {
-		switch ev.Type {
-		case watch.Added, watch.Modified:
-			w.set(r, e, ev.Object)
-			if immutable(ev.Object) {
-				return true, nil
+	for {
+		select {
+		case <-ctx.Done():
+			return true, nil
+		case ev, ok := <-events.ResultChan():
+			if !ok {
+				return false, nil
 			}
-		case watch.Deleted:
-			w.set(r, e, nil)
-		case watch.Error:
-			return false, apierrors.FromObject(ev.Object)
+			if done, err := w.handle(r, e, ev); done || err != nil {
+				return done, err
+			}
 		}
+	}
+}
+
+// handle takes in one event.
+func (w *Watched) handle(r ref, e *entry, ev watch.Event) (done bool, err error) {
+	switch ev.Type {
+	case watch.Added, watch.Modified:
+		w.set(r, e, ev.Object)
+		return immutable(ev.Object), nil
+	case watch.Deleted:
+		w.set(r, e, nil)
+	case watch.Error:
+		return false, apierrors.FromObject(ev.Object)
 	}
 	return false, nil
 }

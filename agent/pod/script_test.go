@@ -41,7 +41,10 @@ func runScript(t *testing.T, name string) {
 		t.Fatal(err)
 	}
 	w := newWorld(t)
-	defer func() { w.halt() }()
+	defer func() {
+		w.halt()
+		w.rt.Close()
+	}()
 	var got strings.Builder
 	for line := range strings.Lines(string(archive.Comment)) {
 		switch {

@@ -84,7 +84,8 @@ func (r *Runtime) StartContainer(_ context.Context, req *runtimeapi.StartContain
 	c.state = running
 	c.proc = newProcess(steps)
 	r.emit(r.sandboxes[c.sandbox], c.id, runtimeapi.ContainerEventType_CONTAINER_STARTED_EVENT)
-	go r.run(c, c.proc)
+	proc := c.proc
+	r.processes.Go(func() { r.run(c, proc) })
 	return &runtimeapi.StartContainerResponse{}, nil
 }
 

@@ -151,8 +151,16 @@ func (r *Runtime) streaming() (streaming.Server, error) {
 	return r.stream, r.streamErr
 }
 
-// Close ends the streaming server.
+// Close ends the streaming server and everything that runs.
 func (r *Runtime) Close() {
+	r.mu.Lock()
+	for _, c := range r.containers {
+		if c.proc != nil {
+			c.proc.end()
+		}
+	}
+	r.mu.Unlock()
+	r.processes.Wait()
 	if r.serving != nil {
 		r.serving.Close()
 	}

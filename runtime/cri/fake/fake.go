@@ -51,6 +51,7 @@ type Runtime struct {
 	streamOnce sync.Once
 	stream     streaming.Server
 	serving    *http.Server
+	processes  sync.WaitGroup
 	streamErr  error
 }
 
