@@ -101,6 +101,15 @@ func (e *endpoint) partial(o output, s stored) (*metav1.PartialObjectMetadata, e
 }
 
 func (e *endpoint) appendPartial(dst []byte, o output, s stored) ([]byte, error) {
+	if o.media == mediaProtobuf && s.value != nil && e.store.Protobuf() {
+		meta, err := registry.MetadataBytes(s.value)
+		if err != nil {
+			return nil, fmt.Errorf("read stored metadata of %s: %w", s.key, err)
+		}
+		apiVersion, kind := o.metaGVK("PartialObjectMetadata").ToAPIVersionAndKind()
+		dst = appendEnvelope(dst, apiVersion, kind, partialSize(meta, s.revision))
+		return append(appendPartialStored(dst, meta, s.revision), envelopeTail...), nil
+	}
 	p, err := e.partial(o, s)
 	if err != nil {
 		return nil, err

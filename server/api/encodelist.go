@@ -81,12 +81,8 @@ func (c *call) respondProtobufList(o output, list registry.List) error {
 	meta := listMeta(list)
 	var items []byte
 	for _, it := range list.Items {
-		m, err := c.protobufItem(o, stored{key: it.Key, value: it.Value, revision: it.Revision})
-		if err != nil {
-			return err
-		}
-		n := m.Size()
-		if items, err = appendMarshalled(appendHead(items, tag2, n), m, n); err != nil {
+		var err error
+		if items, err = c.appendProtobufItem(items, o, stored{key: it.Key, value: it.Value, revision: it.Revision}); err != nil {
 			return err
 		}
 	}
@@ -102,11 +98,22 @@ func (c *call) respondProtobufList(o output, list registry.List) error {
 	return gone(b.close())
 }
 
-func (c *call) protobufItem(o output, s stored) (registry.Protobuf, error) {
-	if o.shape == partialList {
-		return c.endpoint.partial(o, s)
+// appendProtobufItem appends one element of a list's items.
+func (c *call) appendProtobufItem(dst []byte, o output, s stored) ([]byte, error) {
+	if o.shape == partialList && c.endpoint.store.Protobuf() {
+		meta, err := registry.MetadataBytes(s.value)
+		if err != nil {
+			return nil, fmt.Errorf("read stored metadata of %s: %w", s.key, err)
+		}
+		return appendPartialStored(appendHead(dst, tag2, partialSize(meta, s.revision)), meta, s.revision), nil
 	}
-	obj, err := c.endpoint.versioned(s, false)
+	var obj any
+	var err error
+	if o.shape == partialList {
+		obj, err = c.endpoint.partial(o, s)
+	} else {
+		obj, err = c.endpoint.versioned(s, false)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +121,8 @@ func (c *call) protobufItem(o output, s stored) (registry.Protobuf, error) {
 	if !ok {
 		return nil, notAcceptable(fmt.Sprintf("%T has no protobuf encoding", obj))
 	}
-	return m, nil
+	n := m.Size()
+	return appendMarshalled(appendHead(dst, tag2, n), m, n)
 }
 
 func (c *call) respondJSONList(o output, list registry.List) error {

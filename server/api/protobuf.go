@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"skiff/server/registry"
 )
@@ -71,11 +72,7 @@ func appendMessage(dst []byte, apiVersion, kind string, m registry.Protobuf) ([]
 
 func appendMarshalled(dst []byte, m registry.Protobuf, n int) ([]byte, error) {
 	start := len(dst)
-	if cap(dst)-start < n {
-		grown := make([]byte, start, start+n+len(envelopeTail))
-		copy(grown, dst)
-		dst = grown
-	}
+	dst = slices.Grow(dst, n+len(envelopeTail))
 	dst = dst[:start+n]
 	if _, err := m.MarshalToSizedBuffer(dst[start:]); err != nil {
 		return nil, fmt.Errorf("encode %T: %w", m, err)
@@ -119,4 +116,15 @@ func bytesFields(b []byte) (fields [5][]byte, err error) {
 		b = b[n+int(l):]
 	}
 	return fields, nil
+}
+
+// partialSize and appendPartialStored make a PartialObjectMetadata, whose only
+// field is the metadata, of the metadata's stored bytes.
+func partialSize(meta []byte, revision int64) int {
+	return bytesFieldSize(len(meta)) + registry.ResourceVersionSize(revision)
+}
+
+func appendPartialStored(dst, meta []byte, revision int64) []byte {
+	dst = append(appendHead(dst, tag1, len(meta)), meta...)
+	return registry.AppendResourceVersion(dst, revision)
 }
