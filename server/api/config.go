@@ -25,7 +25,7 @@ type Config struct {
 	// administrator. Requests that carry a user in their context are not asked.
 	Authenticator authenticator.Request
 	// Authorizer tells what a user may do; nil allows everything.
-	Authorizer authorizer.Authorizer
+	Authorizer authorizer.UnconditionalAuthorizer
 	Admission  admission.Chain
 	// OpenAPI gives the published documents; nil serves none.
 	OpenAPI OpenAPI
