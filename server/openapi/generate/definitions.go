@@ -14,6 +14,7 @@ import (
 	"k8s.io/kube-openapi/pkg/builder"
 	"k8s.io/kube-openapi/pkg/builder3"
 	"k8s.io/kube-openapi/pkg/common"
+	"k8s.io/kube-openapi/pkg/handler"
 	"k8s.io/kube-openapi/pkg/spec3"
 	"k8s.io/kube-openapi/pkg/validation/spec"
 
@@ -90,6 +91,8 @@ func (g *generator) v2() (*spec.Swagger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build OpenAPI v2 definitions: %w", err)
 	}
+	// Clients of version 2 have never seen defaults.
+	doc.Definitions = handler.PruneDefaults(doc.Definitions)
 	addPathsV2(doc, operations)
 	return doc, nil
 }

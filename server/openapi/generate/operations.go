@@ -134,7 +134,14 @@ func subresourceOperations(r *registry.Resource, v registry.Version, s *registry
 		obj := model(s.New())
 		return []operation{with("POST", "post", "create", obj, obj, writeOptions)}
 	}
-	return connectOperations(s, with)
+	ops := connectOperations(s, with)
+	for i := range ops {
+		if ops[i].action == "connect" {
+			// The method stands behind the group in the names of these.
+			ops[i].id = "connect" + groupName(r.Group, v.Name) + camel(strings.ToLower(ops[i].method)) + scope + r.Kind + camel(s.Name)
+		}
+	}
+	return ops
 }
 
 func connectOperations(s *registry.Subresource, with func(method, action, name, body, result string, options []string) operation) []operation {
@@ -145,7 +152,7 @@ func connectOperations(s *registry.Subresource, with func(method, action, name, 
 	var ops []operation
 	for _, verb := range builtin.SubresourceVerbs(s) {
 		if m := methods[verb]; m != "" {
-			ops = append(ops, with(m, "connect", "connect"+camel(strings.ToLower(m)), "", "", nil))
+			ops = append(ops, with(m, "connect", "connect", "", "", nil))
 		}
 	}
 	return ops
