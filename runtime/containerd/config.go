@@ -121,6 +121,12 @@ func (c *Config) grpcAddress() string { return filepath.Join(c.Run, "containerd.
 // ttrpcAddress is where shims publish their events.
 func (c *Config) ttrpcAddress() string { return filepath.Join(c.Run, "events.sock") }
 
+// ImageSocket is where the command line reaches the daemon: see package images.
+func (l Layout) ImageSocket() string { return filepath.Join(l.Run, "images.sock") }
+
+// ImageRecord remembers which archives were imported: see package images.
+func (l Layout) ImageRecord() string { return filepath.Join(l.Root, "imported.json") }
+
 // taskBundles is where the task plugin keeps one directory per task of CRI.
 func (l Layout) taskBundles() string {
 	return filepath.Join(l.State, "io.containerd.runtime.v2.task", namespace)

@@ -16,7 +16,7 @@ const (
 	busyboxImage = "docker.io/library/busybox:test"
 )
 
-var applets = []string{"sh", "sleep", "cat", "echo", "httpd", "wget", "ls", "id", "kill", "touch", "ip", "true", "nc", "test", "mkdir"}
+var applets = []string{"sh", "sleep", "cat", "echo", "httpd", "wget", "ls", "id", "kill", "touch", "ip", "true", "false", "nc", "test", "mkdir", "env", "tr", "head", "seq", "ps", "hostname", "rm", "stty", "tee"}
 
 // dockerArchive builds what `docker save` would write: busybox in one layer.
 func dockerArchive(t testing.TB, repoTags ...string) []byte {
@@ -68,6 +68,9 @@ func busyboxLayer(t testing.TB) (layer, config []byte) {
 		header(&tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: 0o755}, nil)
 	}
 	header(&tar.Header{Typeflag: tar.TypeReg, Name: "bin/busybox", Mode: 0o755, Size: int64(len(program))}, program)
+	// Debian's busybox has no printenv.
+	printenv := []byte("#!/bin/sh\nfor v; do eval \"echo \\\"\\$$v\\\"\"; done\n")
+	header(&tar.Header{Typeflag: tar.TypeReg, Name: "bin/printenv", Mode: 0o755, Size: int64(len(printenv))}, printenv)
 	for _, a := range applets {
 		header(&tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + a, Linkname: "busybox", Mode: 0o777}, nil)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	client "github.com/containerd/containerd/v2/client"
@@ -16,6 +17,9 @@ import (
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	imagestore "skiff/runtime/containerd/images"
 )
 
 const (
@@ -34,16 +38,54 @@ func (d *Daemon) ImportImages(ctx context.Context, r io.Reader) ([]string, error
 // ImportFile imports the archive at path. Images without a full name are
 // called after the file.
 func (d *Daemon) ImportFile(ctx context.Context, path string) ([]string, error) {
+	return d.importFile(ctx, path, map[string]string{labelManaged: "managed"})
+}
+
+// ImportPinned is ImportFile for images that are never collected as garbage.
+func (d *Daemon) ImportPinned(ctx context.Context, path string) ([]string, error) {
+	return d.importFile(ctx, path, map[string]string{labelManaged: "managed", labelPinned: "pinned"})
+}
+
+func (d *Daemon) importFile(ctx context.Context, path string, labels map[string]string) ([]string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	names, err := d.importImages(ctx, f, nameFromFile(path), map[string]string{labelManaged: "managed"})
+	names, err := d.importImages(ctx, f, nameFromFile(path), labels)
 	if err != nil {
 		return nil, fmt.Errorf("import images from %s: %w", path, err)
 	}
 	return names, nil
+}
+
+// Present says whether all images of these names are here.
+func (d *Daemon) Present(ctx context.Context, names []string) bool {
+	ctx = namespaces.WithNamespace(ctx, namespace)
+	for _, name := range names {
+		if _, err := d.bridge.client.ImageService().Get(ctx, name); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// ImageList returns the node's images, as `skiff images list` shows them.
+func (d *Daemon) ImageList(ctx context.Context) ([]imagestore.Image, error) {
+	resp, err := d.Images().ListImages(ctx, &runtimeapi.ListImagesRequest{})
+	if err != nil {
+		return nil, err
+	}
+	list := make([]imagestore.Image, 0, len(resp.Images))
+	for _, i := range resp.Images {
+		names := i.RepoTags
+		if len(names) == 0 {
+			names = i.RepoDigests
+		}
+		list = append(list, imagestore.Image{Names: names, ID: i.Id, Size: i.Size, Pinned: i.Pinned})
+	}
+	slices.SortFunc(list, func(a, b imagestore.Image) int { return slices.Compare(a.Names, b.Names) })
+	return list, nil
 }
 
 func (d *Daemon) importImages(ctx context.Context, r io.Reader, base string, labels map[string]string) ([]string, error) {
@@ -71,6 +113,9 @@ func (d *Daemon) importImages(ctx context.Context, r io.Reader, base string, lab
 	)
 	if err != nil {
 		return nil, truncated(err)
+	}
+	if len(found) == 0 {
+		return nil, errors.New("archive holds no image for " + platforms.DefaultString())
 	}
 	names := make([]string, 0, len(found))
 	for _, img := range found {

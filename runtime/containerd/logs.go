@@ -6,8 +6,11 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync"
 
+	"github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
 	"github.com/sirupsen/logrus"
 	"k8s.io/klog/v2"
 )
@@ -35,9 +38,17 @@ func routeLogs(logger *slog.Logger, fatal func(error)) {
 	}
 }
 
-// harmless are warnings about what this box lacks and nothing here needs.
-var harmless = map[string]bool{
-	"failed check for fsverity support": true,
+// harmless says of a message that it tells of nothing wrong: of something that
+// this box lacks and nothing here needs, or of cleaning up what is gone already
+// after a start that failed, which the caller reports.
+func harmless(msg string, err error) bool {
+	switch {
+	case msg == "failed check for fsverity support", msg == "copy shim log":
+		return true
+	case msg == "failed to delete task":
+		return errdefs.IsNotFound(errgrpc.ToNative(err))
+	}
+	return strings.HasPrefix(msg, "Failed to pipe std") || msg == "warnings while cleaning up dead shim"
 }
 
 // noFormat spares the formatting of entries that only the hook reads.
@@ -72,7 +83,7 @@ func (h *slogHook) Fire(e *logrus.Entry) error {
 		return nil
 	}
 	l := level(e.Level)
-	if harmless[e.Message] {
+	if harmless(e.Message, cause) {
 		l = slog.LevelDebug
 	}
 	h.log.LogAttrs(context.Background(), l, e.Message, attrs...)

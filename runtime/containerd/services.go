@@ -78,7 +78,13 @@ func (s *runtimeService) RemoveContainer(ctx context.Context, req *runtimeapi.Re
 }
 
 func (s *runtimeService) ContainerStatus(ctx context.Context, req *runtimeapi.ContainerStatusRequest) (*runtimeapi.ContainerStatusResponse, error) {
-	return call(ctx, req, s.d.bridge.cri.ContainerStatus)
+	resp, err := call(ctx, req, s.d.bridge.cri.ContainerStatus)
+	if st := resp.GetStatus(); st.GetFinishedAt() != 0 && st.StartedAt > st.FinishedAt {
+		// containerd takes the time of the start when its call returns, by
+		// when a short program has ended.
+		st.StartedAt = st.FinishedAt
+	}
+	return resp, err
 }
 
 func (s *runtimeService) ListContainers(ctx context.Context, req *runtimeapi.ListContainersRequest) (*runtimeapi.ListContainersResponse, error) {
