@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -288,7 +289,7 @@ func TestWatchTimeout(t *testing.T) {
 }
 
 func TestInformer(t *testing.T) {
-	each(t, func(t *testing.T, _ *fixture, c kubernetes.Interface) {
+	each(t, func(t *testing.T, f *fixture, c kubernetes.Interface) {
 		ctx := testContext(t)
 		cms := c.CoreV1().ConfigMaps("default")
 		before := configMap("before")
@@ -329,6 +330,10 @@ func TestInformer(t *testing.T) {
 			case <-ctx.Done():
 				t.Fatal("no event")
 			}
+		}
+		// The reflector got its first list as a watch (KEP-3157).
+		if _, metrics := do(t, f, "GET", "/metrics", ""); strings.Contains(metrics, `verb="LIST"`) {
+			t.Error("the informer listed")
 		}
 	})
 }
