@@ -225,7 +225,4 @@ require (
 	tags.cncf.io/container-device-interface/specs-go v1.1.1 // indirect
 )
 
-tool (
-	github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2
-	github.com/opencontainers/runc
-)
+tool github.com/opencontainers/runc
