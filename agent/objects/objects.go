@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -35,6 +36,15 @@ type Source interface {
 type ref struct {
 	secret          bool
 	namespace, name string
+}
+
+// notFound names the kind in the singular, as users know it from events.
+func notFound(r ref) error {
+	kind := "configmap"
+	if r.secret {
+		kind = "secret"
+	}
+	return apierrors.NewNotFound(corev1.Resource(kind), r.name)
 }
 
 // index knows which pods refer to which objects.

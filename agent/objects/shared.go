@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 )
@@ -55,25 +54,25 @@ func (s *Shared) handler(secret bool) cache.ResourceEventHandler {
 
 // ConfigMap implements Source.
 func (s *Shared) ConfigMap(_ context.Context, namespace, name string) (*corev1.ConfigMap, error) {
-	return find[*corev1.ConfigMap](s.configMaps, "configmaps", namespace, name)
+	return find[*corev1.ConfigMap](s.configMaps, ref{false, namespace, name})
 }
 
 // Secret implements Source.
 func (s *Shared) Secret(_ context.Context, namespace, name string) (*corev1.Secret, error) {
-	return find[*corev1.Secret](s.secrets, "secrets", namespace, name)
+	return find[*corev1.Secret](s.secrets, ref{true, namespace, name})
 }
 
-func find[T any](informer cache.SharedIndexInformer, resource, namespace, name string) (T, error) {
+func find[T any](informer cache.SharedIndexInformer, r ref) (T, error) {
 	var zero T
 	if !informer.HasSynced() {
-		return zero, fmt.Errorf("%s are not known yet", resource)
+		return zero, fmt.Errorf("the cache of %q is not filled yet", r.namespace+"/"+r.name)
 	}
-	obj, ok, err := informer.GetStore().GetByKey(namespace + "/" + name)
+	obj, ok, err := informer.GetStore().GetByKey(r.namespace + "/" + r.name)
 	if err != nil {
 		return zero, err
 	}
 	if !ok {
-		return zero, apierrors.NewNotFound(corev1.Resource(resource), name)
+		return zero, notFound(r)
 	}
 	return obj.(T), nil
 }

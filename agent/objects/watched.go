@@ -127,10 +127,17 @@ func (w *Watched) get(ctx context.Context, r ref) (runtime.Object, error) {
 
 // read asks the API server.
 func (w *Watched) read(ctx context.Context, r ref) (runtime.Object, error) {
+	var obj runtime.Object
+	var err error
 	if r.secret {
-		return wrap(w.client.CoreV1().Secrets(r.namespace).Get(ctx, r.name, metav1.GetOptions{}))
+		obj, err = wrap(w.client.CoreV1().Secrets(r.namespace).Get(ctx, r.name, metav1.GetOptions{}))
+	} else {
+		obj, err = wrap(w.client.CoreV1().ConfigMaps(r.namespace).Get(ctx, r.name, metav1.GetOptions{}))
 	}
-	return wrap(w.client.CoreV1().ConfigMaps(r.namespace).Get(ctx, r.name, metav1.GetOptions{}))
+	if apierrors.IsNotFound(err) {
+		err = notFound(r)
+	}
+	return obj, err
 }
 
 // wrap keeps a nil pointer from becoming a non-nil interface.

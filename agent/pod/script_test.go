@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -136,9 +137,11 @@ func (w *world) command(archive *txtar.Archive, args []string) string {
 		w.start()
 		return ""
 	case "calls":
-		return lines(w.rt.Calls())
+		return lines(settled(w.rt.Calls()))
 	case "events":
-		return lines(w.events.take())
+		events := w.events.take()
+		slices.SortStableFunc(events, func(a, b string) int { return strings.Compare(podOf(a), podOf(b)) })
+		return lines(events)
 	case "mounts":
 		out := w.mounter.Log
 		w.mounter.Log = nil
@@ -165,6 +168,31 @@ func (w *world) command(archive *txtar.Archive, args []string) string {
 		return lines(out)
 	}
 	return "unknown command " + args[0] + "\n"
+}
+
+// settled sorts what happens at once: the stops of several containers, and what
+// several pods do at the same time.
+func settled(calls []string) []string {
+	slices.SortStableFunc(calls, func(a, b string) int { return strings.Compare(podOf(a), podOf(b)) })
+	for i := 0; i < len(calls); {
+		j := i
+		for j < len(calls) && strings.HasPrefix(calls[j], "StopContainer ") && podOf(calls[j]) == podOf(calls[i]) {
+			j++
+		}
+		slices.Sort(calls[i:j])
+		i = max(j, i+1)
+	}
+	return calls
+}
+
+// podOf is the pod in a line of calls ("Method namespace/pod/container") or of
+// events ("Type pod/container Reason message").
+func podOf(line string) string {
+	words := strings.SplitN(line, " ", 3)
+	if len(words) < 2 {
+		return ""
+	}
+	return strings.Split(strings.TrimPrefix(words[1], "default/"), "/")[0]
 }
 
 func (w *world) delete(args []string) error {

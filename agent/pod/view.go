@@ -78,7 +78,7 @@ func (v view) look(ctx context.Context, m *Manager, uid string) (view, error) {
 		return cmp.Or(cmp.Compare(b.CreatedAt, a.CreatedAt), cmp.Compare(b.Metadata.GetAttempt(), a.Metadata.GetAttempt()))
 	})
 	slices.SortFunc(next.containers, func(a, b instance) int {
-		return cmp.Or(cmp.Compare(b.CreatedAt, a.CreatedAt), cmp.Compare(b.Metadata.GetAttempt(), a.Metadata.GetAttempt()))
+		return cmp.Or(cmp.Compare(b.CreatedAt, a.CreatedAt), cmp.Compare(b.Metadata.GetAttempt(), a.Metadata.GetAttempt()), cmp.Compare(a.Metadata.GetName(), b.Metadata.GetName()))
 	})
 	return next, nil
 }

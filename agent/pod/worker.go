@@ -214,7 +214,7 @@ func (w *worker) configChanged() {
 	w.refresh = true
 	for name, wait := range w.waits {
 		if wait.reason == reasonConfigError {
-			delete(w.retryAt, name)
+			delete(w.retryAt, opStart+name)
 		}
 	}
 	delete(w.retryAt, opSetup)
