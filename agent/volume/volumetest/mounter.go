@@ -15,6 +15,8 @@ type Mounter struct {
 	points []string
 	// Log has a line per mount and unmount.
 	Log []string
+	// Stuck makes Unmount do nothing.
+	Stuck bool
 }
 
 // Mount implements volume.Mounter.
@@ -30,7 +32,7 @@ func (m *Mounter) Mount(source, target, fstype string, _ uintptr, data string) e
 func (m *Mounter) Unmount(target string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if i := slices.Index(m.points, filepath.Clean(target)); i >= 0 {
+	if i := slices.Index(m.points, filepath.Clean(target)); i >= 0 && !m.Stuck {
 		m.points = slices.Delete(m.points, i, i+1)
 		m.Log = append(m.Log, "unmount "+filepath.Base(target))
 	}
