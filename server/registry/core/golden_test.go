@@ -26,11 +26,13 @@ import (
 
 var update = flag.Bool("update", false, "write the results of testdata/*.txtar")
 
+func now() time.Time { return time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC) }
+
 // newRegistry has the core resources, and the addresses that services claim.
 func newRegistry(t *testing.T) *registry.Registry {
 	t.Helper()
-	resources := core.Resources(core.Deps{ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12")}})
-	reg, err := registry.NewRegistry(storetest.NewMemory(t), time.Now, resources...)
+	resources := core.Resources(core.Deps{ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12")}, Now: now})
+	reg, err := registry.NewRegistry(storetest.NewMemory(t), now, resources...)
 	if err != nil {
 		t.Fatal(err)
 	}

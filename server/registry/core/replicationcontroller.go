@@ -109,17 +109,22 @@ func defaultController(c *corev1.ReplicationController) {
 
 func validateController(c *corev1.ReplicationController, opts podtemplate.Options) field.ErrorList {
 	spec := path("spec")
-	errs := podtemplate.Nonnegative(int64(c.Spec.MinReadySeconds), spec.Child("minReadySeconds"))
-	selector := labels.SelectorFromSet(c.Spec.Selector)
-	if selector.Empty() {
-		errs = append(errs, field.Required(spec.Child("selector"), ""))
-	}
+	errs := validateControllerTemplate(&c.Spec, spec, opts)
 	if c.Spec.Replicas == nil {
 		errs = append(errs, field.Required(spec.Child("replicas"), ""))
 	} else {
 		errs = append(errs, podtemplate.Nonnegative(int64(*c.Spec.Replicas), spec.Child("replicas"))...)
 	}
-	t, at := c.Spec.Template, spec.Child("template")
+	return append(errs, podtemplate.Nonnegative(int64(c.Spec.MinReadySeconds), spec.Child("minReadySeconds"))...)
+}
+
+func validateControllerTemplate(s *corev1.ReplicationControllerSpec, spec *field.Path, opts podtemplate.Options) field.ErrorList {
+	var errs field.ErrorList
+	selector := labels.SelectorFromSet(s.Selector)
+	if selector.Empty() {
+		errs = append(errs, field.Required(spec.Child("selector"), ""))
+	}
+	t, at := s.Template, spec.Child("template")
 	if t == nil {
 		return append(errs, field.Required(at, ""))
 	}
