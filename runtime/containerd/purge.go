@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"skiff/runtime/cni"
@@ -78,13 +79,19 @@ func deleteContainers(ctx context.Context, c PurgeConfig) error {
 	if _, err := os.Stat(c.Runc); err != nil {
 		return nil // killCgroups will do
 	}
-	var errs []error
-	for _, d := range dirs {
-		out, err := exec.CommandContext(ctx, c.Runc, "--root", root, "delete", "--force", d.Name()).CombinedOutput()
-		if err != nil {
-			errs = append(errs, fmt.Errorf("delete container %s: %w: %s", d.Name(), err, bytes.TrimSpace(out)))
-		}
+	errs := make([]error, len(dirs))
+	var group errgroup.Group
+	group.SetLimit(8) // each waits, mostly
+	for i, d := range dirs {
+		group.Go(func() error {
+			out, err := exec.CommandContext(ctx, c.Runc, "--root", root, "delete", "--force", d.Name()).CombinedOutput()
+			if err != nil {
+				errs[i] = fmt.Errorf("delete container %s: %w: %s", d.Name(), err, bytes.TrimSpace(out))
+			}
+			return nil
+		})
 	}
+	_ = group.Wait()
 	return errors.Join(errs...)
 }
 

@@ -33,6 +33,9 @@ func ensureBridge(s Spec) (netlink.Link, error) {
 			return nil, fmt.Errorf("set mtu %d: %w", s.MTU, err)
 		}
 	}
+	if err := skipDAD(s.Bridge, s.Addresses); err != nil {
+		return nil, err
+	}
 	if err := ensureGateways(br, s.Addresses); err != nil {
 		return nil, err
 	}
@@ -89,6 +92,17 @@ func ensureGateways(br netlink.Link, addrs []Address) error {
 		noDAD(addr)
 		if err := netlink.AddrReplace(br, addr); err != nil {
 			return fmt.Errorf("add address %s: %w", cidr, err)
+		}
+	}
+	return nil
+}
+
+// skipDAD spares a link of a pod network duplicate address detection: until it
+// is over, seconds later, the node would not even ask for a pod's neighbour entry.
+func skipDAD(link string, addrs []Address) error {
+	for _, a := range addrs {
+		if a.IP.Is6() {
+			return setSysctls("net/ipv6/conf/"+link+"/accept_dad", "0", "net/ipv6/conf/"+link+"/dad_transmits", "0")
 		}
 	}
 	return nil

@@ -18,6 +18,9 @@ func configurePod(s Spec) error {
 	if err := podSysctls(s); err != nil {
 		return err
 	}
+	if err := skipDAD(s.IfName, s.Addresses); err != nil {
+		return err
+	}
 	link, err := netlink.LinkByName(s.IfName)
 	if err != nil {
 		return err
