@@ -58,7 +58,7 @@ func deletionCost(value string) (int32, error) {
 // are.
 func validateAnnotationUpdates(pod, old *corev1.Pod, fld *field.Path, opts Options) field.ErrorList {
 	var errs field.ErrorList
-	for key, value := range old.Annotations {
+	for key, value := range sorted(old.Annotations) {
 		if now, ok := pod.Annotations[key]; ok && now == value {
 			continue
 		}
@@ -69,7 +69,7 @@ func validateAnnotationUpdates(pod, old *corev1.Pod, fld *field.Path, opts Optio
 			errs = append(errs, field.Forbidden(fld.Key(key), "may not remove or update mirror pod annotation"))
 		}
 	}
-	for key := range pod.Annotations {
+	for key := range sorted(pod.Annotations) {
 		if _, ok := old.Annotations[key]; ok {
 			continue
 		}

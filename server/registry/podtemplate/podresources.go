@@ -33,7 +33,7 @@ func validatePodOverContainers(spec *corev1.PodSpec, fld *field.Path) field.Erro
 	var errs field.ErrorList
 	r, pod := spec.Resources, &corev1.Pod{Spec: *spec}
 	requests := resourcehelper.AggregateContainerRequests(pod, resourcehelper.PodResourcesOptions{})
-	for name, sum := range sortedResources(requests) {
+	for name, sum := range sorted(requests) {
 		if have, ok := r.Requests[name]; ok && sum.Cmp(have) > 0 {
 			errs = append(errs, field.Invalid(fld.Child("requests").Key(string(name)), have.String(),
 				fmt.Sprintf("must be greater than or equal to aggregate container requests of %s", sum.String())))
@@ -41,14 +41,14 @@ func validatePodOverContainers(spec *corev1.PodSpec, fld *field.Path) field.Erro
 	}
 	// Huge pages are not overcommitted: the containers' limits add up.
 	limits := resourcehelper.AggregateContainerLimits(pod, resourcehelper.PodResourcesOptions{})
-	for name, sum := range sortedResources(limits) {
+	for name, sum := range sorted(limits) {
 		if have, ok := r.Limits[name]; ok && IsHugePage(name) && sum.Cmp(have) > 0 {
 			errs = append(errs, field.Invalid(fld.Child("limits").Key(string(name)), have.String(),
 				fmt.Sprintf("must be greater than or equal to aggregate container limits of %s", sum.String())))
 		}
 	}
 	for i := range spec.Containers {
-		for name, limit := range sortedResources(spec.Containers[i].Resources.Limits) {
+		for name, limit := range sorted(spec.Containers[i].Resources.Limits) {
 			if have, ok := r.Limits[name]; ok && limit.Cmp(have) > 0 {
 				errs = append(errs, field.Invalid(fld.Child("containers").Index(i).Key(string(name)).Child("limits"), limit.String(),
 					fmt.Sprintf("must be less than or equal to pod limits of %s", have.String())))

@@ -88,7 +88,7 @@ const (
 
 func validateSeccompAnnotations(annotations map[string]string, fld *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	for key, value := range annotations {
+	for key, value := range sorted(annotations) {
 		if key == seccompPodKey || strings.HasPrefix(key, seccompContainerKey) {
 			errs = append(errs, validateSeccompName(value, fld.Child(key))...)
 		}
@@ -109,7 +109,7 @@ func validateSeccompName(name string, fld *field.Path) field.ErrorList {
 
 func validateAppArmorAnnotations(annotations map[string]string, spec *corev1.PodSpec, fld *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	for key, value := range annotations {
+	for key, value := range sorted(annotations) {
 		container, ok := strings.CutPrefix(key, appArmorContainerKey)
 		if !ok {
 			continue

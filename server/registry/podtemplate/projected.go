@@ -197,7 +197,7 @@ func (p *projection) certificate(c *corev1.PodCertificateProjection, fld *field.
 
 func userAnnotations(annotations map[string]string, fld *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	for key := range annotations {
+	for key := range sorted(annotations) {
 		errs = append(errs, validation.IsDomainPrefixedKey(fld, strings.ToLower(key))...)
 	}
 	if err := apivalidation.ValidateAnnotationsSize(annotations); err != nil {

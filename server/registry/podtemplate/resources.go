@@ -3,6 +3,7 @@ package podtemplate
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -110,10 +111,10 @@ func ValidateOverhead(overhead corev1.ResourceList, fld *field.Path, opts Option
 func validateRequirements(r *corev1.ResourceRequirements, checkName func(corev1.ResourceName, *field.Path) field.ErrorList, claims sets.Set[string], fld *field.Path, opts Options) field.ErrorList {
 	var errs field.ErrorList
 	limits, requests := fld.Child("limits"), fld.Child("requests")
-	for name, quantity := range sortedResources(r.Limits) {
+	for name, quantity := range sorted(r.Limits) {
 		errs = append(errs, resourceAmount(name, quantity, checkName, limits, nil, opts)...)
 	}
-	for name, quantity := range sortedResources(r.Requests) {
+	for name, quantity := range sorted(r.Requests) {
 		errs = append(errs, resourceAmount(name, quantity, checkName, requests, func() field.ErrorList {
 			limit, ok := r.Limits[name]
 			return requestBelowLimit(name, quantity, limit, ok, requests, limits)
@@ -125,11 +126,11 @@ func validateRequirements(r *corev1.ResourceRequirements, checkName func(corev1.
 	return append(errs, claimNames(r.Claims, claims, fld.Child("claims"))...)
 }
 
-// sortedResources is the list by name, so that messages come in a fixed order.
-func sortedResources(list corev1.ResourceList) func(func(corev1.ResourceName, resource.Quantity) bool) {
-	return func(yield func(corev1.ResourceName, resource.Quantity) bool) {
-		for _, name := range slices.SortedFunc(maps.Keys(list), cmp.Compare[corev1.ResourceName]) {
-			if !yield(name, list[name]) {
+// sorted yields a map by its keys, so that messages come in a fixed order.
+func sorted[K cmp.Ordered, V any](m map[K]V) iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		for _, key := range slices.Sorted(maps.Keys(m)) {
+			if !yield(key, m[key]) {
 				return
 			}
 		}
