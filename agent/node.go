@@ -56,7 +56,9 @@ func (a *Agent) setStatus(ctx context.Context, n *corev1.Node) {
 		MachineID: a.machine.machineID, SystemUUID: a.machine.uuid, BootID: a.machine.bootID,
 		KernelVersion: a.machine.kernel, OSImage: a.machine.osImage, OperatingSystem: runtime.GOOS, Architecture: runtime.GOARCH,
 		ContainerRuntimeVersion: a.runtimeName + "://" + strings.TrimPrefix(a.runtimeVersion, "v"), KubeletVersion: a.cfg.Version,
-		Swap: &corev1.NodeSwapStatus{Capacity: &a.machine.swap},
+	}
+	if a.machine.swap > 0 {
+		s.NodeInfo.Swap = &corev1.NodeSwapStatus{Capacity: &a.machine.swap}
 	}
 	if boot != "" && boot != a.machine.bootID {
 		a.events.node(corev1.EventTypeWarning, "Rebooted", "Node "+a.cfg.NodeName+" has been rebooted, boot id: "+a.machine.bootID)
