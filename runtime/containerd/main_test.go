@@ -67,14 +67,7 @@ func newBox(t *testing.T) *box {
 }
 
 func (b *box) purge() error {
-	c := containerd.PurgeConfig{
-		Layout:       containerd.LayoutFor(b.dataDir),
-		CgroupParent: b.in.CgroupParent(),
-		Network:      b.network(),
-	}
-	if dir, err := payload.Stage(filepath.Join(b.dataDir, "bin"), payload.Runc); err == nil {
-		c.Runc = filepath.Join(dir, payload.Runc)
-	}
+	c := containerd.PurgeFor(b.dataDir)
 	return b.netns.Do(func(ns.NetNS) error { return containerd.Purge(context.Background(), c) })
 }
 
@@ -129,27 +122,15 @@ func (b *box) daemon(t *testing.T) *containerd.Daemon {
 
 func (b *box) config(t testing.TB) containerd.Config {
 	t.Helper()
-	dir, err := payload.Stage(filepath.Join(b.dataDir, "bin"), payload.Runc, payload.Shim, payload.CNI)
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	c, err := containerd.Prepare(b.dataDir, log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pause, err := payload.PauseImage()
-	if err != nil {
+	if _, err := b.network().Write(c.CNIConfDir); err != nil {
 		t.Fatal(err)
 	}
-	confDir := filepath.Join(b.dataDir, "cni", "net.d")
-	if _, err := b.network().Write(confDir); err != nil {
-		t.Fatal(err)
-	}
-	return containerd.Config{
-		Layout:     containerd.LayoutFor(b.dataDir),
-		Runc:       filepath.Join(dir, payload.Runc),
-		Shim:       filepath.Join(dir, payload.Shim),
-		Pause:      containerd.PauseImage{Name: pause.Name, Digest: pause.Digest, Archive: pause.Archive},
-		CNIBinDirs: []string{dir},
-		CNIConfDir: confDir,
-		Logger:     slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-	}
+	return c
 }
 
 // save and load hand what a step found to the next.
