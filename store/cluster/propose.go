@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 
@@ -17,7 +18,7 @@ import (
 const (
 	// proposers is how many log entries are under way at a time. Transactions
 	// that come while all are busy share the next entry.
-	proposers = 3
+	proposers = 2
 	// maxTxns and maxEntryBytes bound the transactions of one log entry.
 	maxTxns       = 512
 	maxEntryBytes = 1 << 20
@@ -115,10 +116,18 @@ func (s *Store) writable(ctx context.Context) error {
 	if err := s.leadership.wait(ctx, s.cfg.LeaderWait); err != nil {
 		return err
 	}
-	if err := s.raftLog.Check(); err != nil {
-		return storageError(err)
+	err := s.raftLog.Check()
+	if err == nil {
+		err = s.fsm.Check()
 	}
-	if err := s.fsm.Check(); err != nil {
+	if refuse := err != nil; s.refusing.CompareAndSwap(!refuse, refuse) {
+		if refuse {
+			s.log.Error("the store refuses writes", "err", err)
+		} else {
+			s.log.Info("the store takes writes again")
+		}
+	}
+	if err != nil {
 		return storageError(err)
 	}
 	return nil
@@ -136,6 +145,9 @@ func (s *Store) propose(ctx context.Context) {
 				return
 			}
 		}
+		// Those who were answered together come back one after the other: let
+		// them, or the first goes alone.
+		runtime.Gosched()
 		var batch []*pending
 		batch, next = s.collect(next)
 		if len(batch) > 0 {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 
@@ -32,6 +33,8 @@ type Store struct {
 	leadership leadership
 	proposer   proposer
 	due        snapshotDue
+	// refusing tells that the disk does not take writes.
+	refusing atomic.Bool
 
 	stop context.CancelFunc
 	done sync.WaitGroup

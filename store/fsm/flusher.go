@@ -44,11 +44,8 @@ func (f *flusher) write() {
 	defer f.mu.Unlock()
 	f.busy, f.err = err != nil, err
 	f.idle.Broadcast()
-	switch {
-	case err != nil && !failed:
-		f.logger.Error("the store's state file cannot be written; trying again", "err", err)
-	case err == nil && failed:
-		f.logger.Info("the store's state file can be written again")
+	if err != nil && !failed {
+		f.logger.Warn("the store's state file cannot be written; trying again with the next write", "err", err)
 	}
 }
 
