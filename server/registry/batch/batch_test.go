@@ -57,7 +57,7 @@ func TestValidateJob(t *testing.T) {
 		"backoffLimitPerIndex: 1":                       "spec.backoffLimitPerIndex: Invalid value: 1: requires indexed completion mode",
 		"maxFailedIndexes: 1":                           "spec.backoffLimitPerIndex: Required value: when maxFailedIndexes is specified",
 		"managedBy: x":                                  "spec.managedBy: Invalid value: \"x\": must be a domain-prefixed path",
-		"podReplacementPolicy: Other":                      `spec.podReplacementPolicy: Unsupported value: "Other": supported values: "Failed", "TerminatingOrFailed"`,
+		"podReplacementPolicy: Other":                   `spec.podReplacementPolicy: Unsupported value: "Other": supported values: "Failed", "TerminatingOrFailed"`,
 		"successPolicy: {rules: [{succeededCount: 1}]}": "requires indexed completion mode",
 		"completionMode: Indexed\n  completions: 3\n  successPolicy: {rules: [{succeededIndexes: 0-9}]}":             `spec.successPolicy.rules[0].succeededIndexes: Invalid value: "0-9": error parsing succeededIndexes: too large index: "9"`,
 		"podFailurePolicy: {rules: [{action: Ignore}]}":                                                              "spec.podFailurePolicy.rules[0]: Invalid value: specifying one of OnExitCodes and OnPodConditions is required",
