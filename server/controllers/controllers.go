@@ -21,10 +21,12 @@ import (
 	"skiff/server/controller/events"
 	"skiff/server/controllers/apiserver"
 	"skiff/server/controllers/clusterrole"
+	"skiff/server/controllers/daemonset"
 	"skiff/server/controllers/deployment"
 	"skiff/server/controllers/endpoints"
 	"skiff/server/controllers/endpointslice"
 	"skiff/server/controllers/garbage"
+	"skiff/server/controllers/job"
 	"skiff/server/controllers/namespace"
 	"skiff/server/controllers/nodeipam"
 	"skiff/server/controllers/replicaset"
@@ -78,6 +80,8 @@ func All(d Deps) ([]controller.Controller, error) {
 		must(replicaset.New(d.Client, d.Informers, ev("replicaset-controller"), d.Clock)),
 		must(replicaset.NewReplicationController(d.Client, d.Informers, ev("replication-controller"), d.Clock)),
 		must(statefulset.New(d.Client, d.Informers, ev("statefulset-controller"), d.Clock)),
+		must(daemonset.New(d.Client, d.Informers, ev("daemonset-controller"), d.Clock)),
+		must(job.New(d.Client, d.Informers, ev("job-controller"), d.Clock)),
 		ttlafterfinished.New(d.Client, d.Informers, d.Clock),
 
 		// Services.

@@ -77,13 +77,21 @@ func (k *kubelet) pass() {
 		case phase == "Pending" && broken(p.GetLabels()):
 		case phase == "Pending":
 			if node == "" {
-				_ = k.s.call("patch", "pods", key, "", `{"spec":{"nodeName":"node-1"}}`)
+				_ = k.s.call("patch", "pods", key, "", fmt.Sprintf(`{"spec":{"nodeName":%q}}`, pinned(p)))
 			}
 			k.ips++
 			now := time.Now().UTC().Format(time.RFC3339)
 			k.status(key, fmt.Sprintf(`{"status":{"phase":"Running","podIP":"10.1.0.%d","podIPs":[{"ip":"10.1.0.%d"}],"startTime":%q,"conditions":[{"type":"Ready","status":"True","lastTransitionTime":%q}]}}`, k.ips%250, k.ips%250, now, now))
 		}
 	}
+}
+
+// pinned returns the node that a daemon pod is made for; others share one.
+func pinned(p *object) string {
+	if n := cell(p, ".spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchFields[0].values[0]"); p.Object["spec"].(map[string]any)["affinity"] != nil {
+		return n
+	}
+	return "node-1"
 }
 
 // broken pods never become ready.

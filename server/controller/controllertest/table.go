@@ -2,6 +2,7 @@ package controllertest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/client-go/util/jsonpath"
@@ -11,7 +12,7 @@ import (
 // separated by " | ". In a path, "name" and the like stand for themselves below
 // metadata if they start with no dot.
 func (s *session) table(plural string, paths []string) string {
-	var b strings.Builder
+	var lines []string
 	for _, o := range s.api.Dump(plural) {
 		var cells []string
 		for _, p := range paths {
@@ -21,9 +22,10 @@ func (s *session) table(plural string, paths []string) string {
 			cells = append(cells, cell(o, p))
 		}
 		line := strings.Join(cells, " | ")
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
+		lines = append(lines, strings.TrimRight(line, " ")+"\n")
 	}
-	return b.String()
+	slices.Sort(lines) // generated names come in no order
+	return strings.Join(lines, "")
 }
 
 func cell(o *object, path string) string {
