@@ -108,3 +108,16 @@ func BenchmarkWatch(b *testing.B) {
 	wg.Wait()
 	b.ReportMetric(float64(seen.Load())/b.Elapsed().Seconds(), "events/s")
 }
+
+// BenchmarkOpen opens and closes a store with 5,000 items, cleanly.
+func BenchmarkOpen(b *testing.B) {
+	cfg := cluster.Config{Dir: b.TempDir()}
+	s := open(b, cfg)
+	storetest.Fill(b, s, "pods/default/", 5000, 1000)
+	for b.Loop() {
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+		s = open(b, cfg)
+	}
+}

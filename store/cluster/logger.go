@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -35,6 +36,9 @@ func (s sink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	for i, a := range args {
 		if k, ok := a.(string); ok && i%2 == 0 && k == "error" {
 			args[i] = "err"
+		}
+		if f, ok := a.(hclog.Format); ok && len(f) > 0 {
+			args[i] = fmt.Sprintf(f[0].(string), f[1:]...)
 		}
 	}
 	s.log.Log(context.Background(), lvl, "raft: "+msg, args...)

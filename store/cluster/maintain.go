@@ -13,8 +13,14 @@ type snapshotDue struct {
 	signal               chan struct{}
 }
 
-func (d *snapshotDue) init(cfg Config) {
+// init begins with what was applied before the start: the state is at index
+// applied, the last snapshot at index snapshot, and logged bytes behind it.
+func (d *snapshotDue) init(cfg Config, applied, snapshot, logged uint64) {
 	d.maxEntries, d.maxBytes = int64(cfg.SnapshotEntries), int64(cfg.SnapshotBytes)
+	if applied > snapshot {
+		d.entries.Store(int64(applied - snapshot))
+		d.bytes.Store(int64(logged))
+	}
 	d.signal = make(chan struct{}, 1)
 }
 

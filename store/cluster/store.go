@@ -216,9 +216,9 @@ func (s *Store) openRaft(snaps raft.SnapshotStore, newest raft.SnapshotMeta) err
 	notify := make(chan bool, 8)
 	conf.NotifyCh = notify
 	s.leadership.init(notify)
-	s.due.init(s.cfg)
+	s.due.init(s.cfg, s.fsm.Applied(), newest.Index, s.fsm.Logged())
 	s.proposer.init()
-	r, err := raft.NewRaft(conf, s.fsm, s.raftLog, s.raftLog, snaps, transport)
+	r, err := raft.NewRaft(conf, s.fsm, s.raftLog, s.raftLog, s.shortcut(snaps, newest), transport)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}

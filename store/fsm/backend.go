@@ -20,12 +20,21 @@ var (
 	keyApplied  = []byte("applied")
 	keyRevision = []byte("revision")
 	keyFormat   = []byte("format")
+	keyLogged   = []byte("logged")
+	// The latest configuration of raft, and the index of its entry.
+	keyServers      = []byte("servers")
+	keyServersIndex = []byte("serversIndex")
 )
 
 // position says up to where the state file has the log.
 type position struct {
 	applied  uint64
 	revision int64
+	// logged is the bytes of log since the last snapshot.
+	logged uint64
+	// servers is the encoded configuration of raft, nil if it is not known.
+	servers      []byte
+	serversIndex uint64
 }
 
 // backend is an mvcc.Backend: a table of recent changes in memory (a nil value
@@ -81,6 +90,9 @@ func (b *backend) init(path string) (position, error) {
 		}
 		pos.applied = binary.BigEndian.Uint64(meta.Get(keyApplied))
 		pos.revision = int64(binary.BigEndian.Uint64(meta.Get(keyRevision)))
+		pos.logged = binary.BigEndian.Uint64(meta.Get(keyLogged))
+		pos.servers = append(pos.servers, meta.Get(keyServers)...)
+		pos.serversIndex = binary.BigEndian.Uint64(meta.Get(keyServersIndex))
 		return nil
 	})
 	if err != nil || pos.applied > 0 {
@@ -102,12 +114,15 @@ func putPosition(tx *bbolt.Tx, pos position) error {
 	for _, kv := range []struct {
 		key   []byte
 		value uint64
-	}{{keyFormat, formatVersion}, {keyApplied, pos.applied}, {keyRevision, uint64(pos.revision)}} {
+	}{
+		{keyFormat, formatVersion}, {keyApplied, pos.applied}, {keyRevision, uint64(pos.revision)},
+		{keyLogged, pos.logged}, {keyServersIndex, pos.serversIndex},
+	} {
 		if err := meta.Put(kv.key, binary.BigEndian.AppendUint64(nil, kv.value)); err != nil {
 			return err
 		}
 	}
-	return nil
+	return meta.Put(keyServers, pos.servers)
 }
 
 // memory returns the item of key if a table in memory decides on it, and the

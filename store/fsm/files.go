@@ -99,8 +99,7 @@ func (f *FSM) Discard() error {
 }
 
 func (f *FSM) reset(pos position) {
-	f.applied.Store(pos.applied)
-	f.entries = 0
+	f.adopt(pos)
 	f.state.Reset(f.back, pos.revision)
 	f.flusher.start(f.back, f.cfg.Logger)
 }

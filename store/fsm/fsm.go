@@ -51,6 +51,11 @@ type FSM struct {
 	// Only the applier uses these.
 	back    *backend
 	entries int // applied since the last flush began
+	// logged is the bytes applied since the last snapshot.
+	logged uint64
+	// servers is raft's latest configuration, if it has been seen.
+	servers      []byte
+	serversIndex uint64
 
 	applied  atomic.Uint64
 	changes  atomic.Uint64
@@ -85,7 +90,7 @@ func Open(cfg Config) (*FSM, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.applied.Store(pos.applied)
+	f.adopt(pos)
 	f.state = mvcc.NewState(f.back, pos.revision, cfg.History)
 	f.flusher.start(f.back, cfg.Logger)
 	return f, nil
@@ -115,13 +120,17 @@ func (f *FSM) ApplyBatch(logs []*raft.Log) []any {
 		if log.Index <= f.applied.Load() {
 			continue // the state file has it already
 		}
-		if log.Type == raft.LogCommand {
+		switch log.Type {
+		case raft.LogCommand:
 			out[i] = f.command(log)
+		case raft.LogConfiguration:
+			f.servers, f.serversIndex = log.Data, log.Index
 		}
 		bytes += len(log.Data)
 		f.applied.Store(log.Index)
 		f.entries++
 	}
+	f.logged += uint64(bytes)
 	f.state.EndBatch()
 	f.maybeFlush()
 	if f.cfg.Applied != nil {
@@ -161,7 +170,31 @@ func (f *FSM) txn(ops []store.Op) Result {
 }
 
 func (f *FSM) position() position {
-	return position{applied: f.applied.Load(), revision: f.state.Revision()}
+	return position{
+		applied: f.applied.Load(), revision: f.state.Revision(), logged: f.logged,
+		servers: f.servers, serversIndex: f.serversIndex,
+	}
+}
+
+// adopt makes pos, which the state file is at, the own position.
+func (f *FSM) adopt(pos position) {
+	f.applied.Store(pos.applied)
+	f.entries = 0
+	f.logged = pos.logged
+	f.servers, f.serversIndex = pos.servers, pos.serversIndex
+}
+
+// Logged returns the bytes of log since the last snapshot. It must not be called
+// once raft runs.
+func (f *FSM) Logged() uint64 { return f.logged }
+
+// Servers returns the latest of raft's configurations that is part of the state,
+// and its index; false if it is not known. It must not be called once raft runs.
+func (f *FSM) Servers() (raft.Configuration, uint64, bool) {
+	if len(f.servers) == 0 {
+		return raft.Configuration{}, 0, false
+	}
+	return raft.DecodeConfiguration(f.servers), f.serversIndex, true
 }
 
 // maybeFlush begins a flush when enough has come together. If the last one is
@@ -193,6 +226,7 @@ func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("take a snapshot: %w", err)
 	}
+	f.logged = 0
 	// With the state file at least as new as the snapshot, no start needs to
 	// restore the latter.
 	f.beginFlush()

@@ -93,8 +93,10 @@ func (l *Log) open() error {
 	if l.journal, err = openJournal(file, l.opts.JournalSize); err != nil {
 		return err
 	}
+	path := filepath.Join(l.opts.Dir, "log.db")
+	_, missing := os.Stat(path)
 	l.bolt, err = raftboltdb.New(raftboltdb.Options{
-		Path: filepath.Join(l.opts.Dir, "log.db"),
+		Path: path,
 		BoltOptions: &bbolt.Options{
 			Timeout:         time.Second,
 			FreelistType:    bbolt.FreelistMapType,
@@ -106,9 +108,11 @@ func (l *Log) open() error {
 	if err != nil {
 		return fmt.Errorf("open the raft log: %w", err)
 	}
-	// A new log.db has synced itself, but not its name.
-	if err := syncDir(l.opts.Dir); err != nil {
-		return fmt.Errorf("open the raft log: %w", err)
+	if missing != nil {
+		// A new log.db has synced itself, but not its name.
+		if err := syncDir(l.opts.Dir); err != nil {
+			return fmt.Errorf("open the raft log: %w", err)
+		}
 	}
 	return l.bounds()
 }
