@@ -1,8 +1,8 @@
-// Package openapi serves the OpenAPI documents of the built-in resources: one of
+// Package openapi has the OpenAPI documents of the built-in resources: one of
 // version 2 for the whole API, and one of version 3 for each group version.
 //
 //	docs, err := openapi.New()
-//	mux.Handle("/openapi/", docs) // /openapi/v2, /openapi/v3, /openapi/v3/apis/apps/v1
+//	server, err := api.New(api.Config{OpenAPI: docs, ...})
 //
 // The documents are made by generate.sh from the types' sources and the table of
 // package builtin, compressed, and embedded. They are decompressed for each
