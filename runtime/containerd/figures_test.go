@@ -60,6 +60,11 @@ func stepFigures(t *testing.T, b *box) {
 			memory("ten pods", b)
 		}
 	}
+	time.Sleep(5 * time.Second)
+	daemon, shims := cpu(b)
+	time.Sleep(60 * time.Second) // one period of the statistics
+	daemon2, shims2 := cpu(b)
+	fmt.Printf("idle with twenty pods, CPU per minute: daemon %d ms, shims %d ms\n", (daemon2 - daemon).Milliseconds(), (shims2 - shims).Milliseconds())
 	for i, name := range []string{"sandbox", "container", "pod"} {
 		slices.Sort(steps[i])
 		fmt.Printf("%s start: p50 %d ms, min %d, max %d\n", name, steps[i][10].Milliseconds(), steps[i][0].Milliseconds(), steps[i][19].Milliseconds())
@@ -100,6 +105,33 @@ func memory(when string, b *box) {
 		}
 	}
 	fmt.Printf("; %.0f shims %.1f MiB resident, %.1f anonymous\n", n, shimRSS, shimAnon)
+}
+
+// cpu is the time that this process and the box's shims have used.
+func cpu(b *box) (daemon, shims time.Duration) {
+	procs, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, f := range procs {
+		pid := filepath.Base(filepath.Dir(f))
+		cmdline, _ := os.ReadFile(f)
+		isShim := strings.Contains(string(cmdline), "shim-runc-v2") && strings.Contains(string(cmdline), b.in.RunDir())
+		if !isShim && pid != strconv.Itoa(os.Getpid()) {
+			continue
+		}
+		// Nanoseconds, by the scheduler, of each thread.
+		threads, _ := filepath.Glob("/proc/" + pid + "/task/*/schedstat")
+		for _, th := range threads {
+			data, _ := os.ReadFile(th)
+			if f := strings.Fields(string(data)); len(f) > 0 {
+				ns, _ := strconv.ParseInt(f[0], 10, 64)
+				if isShim {
+					shims += time.Duration(ns)
+				} else {
+					daemon += time.Duration(ns)
+				}
+			}
+		}
+	}
+	return daemon, shims
 }
 
 func smaps(pid string) (rss, anon float64) {
