@@ -91,7 +91,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	a.wire()
 	g, ctx := errgroup.WithContext(ctx)
-	a.events.start(g, ctx)
+	a.events.start()
+	defer a.events.stop()
 	for _, informer := range a.own {
 		g.Go(func() error { informer.RunWithContext(ctx); return nil })
 	}

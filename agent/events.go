@@ -1,9 +1,6 @@
 package agent
 
 import (
-	"context"
-
-	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -32,18 +29,18 @@ func newEvents(cfg Config, deps Deps) *events {
 	return e
 }
 
-// start writes the events with the client until ctx ends.
-func (e *events) start(g *errgroup.Group, ctx context.Context) {
-	if e.broadcaster == nil {
-		return
+// start writes the events with the client until stop.
+func (e *events) start() {
+	if e.broadcaster != nil {
+		e.broadcaster.StartRecordingToSink(&typedv1.EventSinkImpl{Interface: e.deps.Client.CoreV1().Events("")})
 	}
-	watch := e.broadcaster.StartRecordingToSink(&typedv1.EventSinkImpl{Interface: e.deps.Client.CoreV1().Events("")})
-	g.Go(func() error {
-		<-ctx.Done()
-		watch.Stop()
+}
+
+// stop comes after everything that records.
+func (e *events) stop() {
+	if e.broadcaster != nil {
 		e.broadcaster.Shutdown()
-		return nil
-	})
+	}
 }
 
 // node records an event about the node.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -88,6 +89,10 @@ func (a *Agent) nodeHandler(changed chan<- struct{}) cache.ResourceEventHandler 
 			return
 		}
 		a.mu.Lock()
+		if a.node != nil && a.node.UID == n.UID && olderVersion(n.ResourceVersion, a.node.ResourceVersion) {
+			a.mu.Unlock()
+			return // an echo from before our own last write
+		}
 		again := a.node != nil && !slices.Equal(podCIDRs(a.node), podCIDRs(n))
 		a.node = n
 		a.mu.Unlock()
@@ -263,4 +268,12 @@ func podCIDRs(n *corev1.Node) []string {
 		return []string{n.Spec.PodCIDR}
 	}
 	return nil
+}
+
+// olderVersion compares resource versions; those that are no numbers are taken
+// as they come.
+func olderVersion(a, b string) bool {
+	x, errX := strconv.ParseUint(a, 10, 64)
+	y, errY := strconv.ParseUint(b, 10, 64)
+	return errX == nil && errY == nil && x < y
 }

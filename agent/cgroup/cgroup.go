@@ -32,6 +32,9 @@ type Config struct {
 	// Parent is the cgroup that kubepods is made in, as a path from the root of
 	// the hierarchy; "" is the root itself.
 	Parent string
+	// Name is that of the cgroup of all pods, "" for kubepods. Several nodes on
+	// one machine need different ones.
+	Name string
 	// NoCPULimits switches CFS quotas off.
 	NoCPULimits bool
 }
@@ -42,9 +45,9 @@ var wanted = []string{"cpu", "cpuacct", "cpuset", "memory", "pids", "hugetlb", "
 // Manager makes and removes cgroups. It keeps no state besides what it found at
 // the start.
 type Manager struct {
-	root, parent string
-	unified      bool
-	noQuota      bool
+	root, parent, name string
+	unified            bool
+	noQuota            bool
 	// dirs are the hierarchies' mount points: one for v2, one per controller for v1.
 	dirs map[string]string
 	log  *slog.Logger
@@ -53,9 +56,12 @@ type Manager struct {
 // New looks at what the machine has. It fails only if there is no cgroup file
 // system at all.
 func New(cfg Config, log *slog.Logger) (*Manager, error) {
-	m := &Manager{root: cfg.Root, parent: path.Join("/", cfg.Parent), noQuota: cfg.NoCPULimits, dirs: map[string]string{}, log: log}
+	m := &Manager{root: cfg.Root, parent: path.Join("/", cfg.Parent), name: cfg.Name, noQuota: cfg.NoCPULimits, dirs: map[string]string{}, log: log}
 	if m.root == "" {
 		m.root = "/sys/fs/cgroup"
+	}
+	if m.name == "" {
+		m.name = "kubepods"
 	}
 	if data, err := os.ReadFile(filepath.Join(m.root, "cgroup.controllers")); err == nil {
 		m.unified = true
@@ -93,7 +99,7 @@ func (m *Manager) reportMissing(have, need []string) {
 func (m *Manager) Unified() bool { return m.unified }
 
 // KubePods is the path of the cgroup that holds all pods.
-func (m *Manager) KubePods() string { return path.Join(m.parent, "kubepods") }
+func (m *Manager) KubePods() string { return path.Join(m.parent, m.name) }
 
 // qosPath is the cgroup of a class.
 func (m *Manager) qosPath(qos corev1.PodQOSClass) string {

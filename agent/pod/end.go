@@ -128,6 +128,9 @@ func (m *Manager) removeCgroup(ctx context.Context, uid types.UID) error {
 func (w *worker) deleteObject() {
 	if w.removed || isStatic(w.pod) {
 		w.forgetPod()
+		if isStatic(w.pod) {
+			w.forgetMirror()
+		}
 		return
 	}
 	w.updateStatus()

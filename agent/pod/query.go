@@ -11,7 +11,7 @@ import (
 
 // showTo publishes the worker's state for readers.
 func (w *worker) showTo() {
-	s := &shown{pod: w.pod, status: w.status, admitted: w.admitted, done: w.tornDown || w.end != nil && w.quiet()}
+	s := &shown{pod: w.pod, status: w.status, admitted: w.admitted, removed: w.removed, done: w.tornDown || w.end != nil && w.quiet()}
 	if len(w.view.sandboxes) > 0 && w.view.sandboxes[0].State == sandboxReady {
 		s.sandbox = w.view.sandboxes[0].Id
 	}

@@ -34,7 +34,7 @@ func isMirror(pod *corev1.Pod) bool {
 func (m *Manager) static(mirror *corev1.Pod) *worker {
 	var found *worker
 	m.each(func(w *worker) {
-		if s := w.shown.Load(); s != nil && isStatic(s.pod) && s.pod.Name == mirror.Name && s.pod.Namespace == mirror.Namespace {
+		if s := w.shown.Load(); s != nil && !s.removed && isStatic(s.pod) && s.pod.Name == mirror.Name && s.pod.Namespace == mirror.Namespace {
 			found = w
 		}
 	})
@@ -120,9 +120,39 @@ func (m *Manager) makeMirror(ctx context.Context, pod, old *corev1.Pod) (*corev1
 		}
 		if getErr == nil && isMirror(have) {
 			m.deleteMirror(ctx, have)
+			return m.cfg.Client.CoreV1().Pods(mirror.Namespace).Create(ctx, mirror, metav1.CreateOptions{})
 		}
 	}
 	return made, err
+}
+
+// predecessor tells whether an earlier version of a static pod has not ended yet:
+// two of them would fight for ports and files.
+func (m *Manager) predecessor(pod *corev1.Pod) bool {
+	found := false
+	m.each(func(w *worker) {
+		s := w.shown.Load()
+		if s != nil && s.pod.UID != pod.UID && isStatic(s.pod) && s.admitted && s.pod.Name == pod.Name && s.pod.Namespace == pod.Namespace {
+			found = true
+		}
+	})
+	return found
+}
+
+// forgetMirror deletes the mirror of a static pod that is gone, and lets its
+// successor go on.
+func (w *worker) forgetMirror() {
+	m, mirror := w.m, w.mirror
+	w.removed = true
+	if mirror != nil {
+		m.spawn(func() { m.deleteMirror(m.ctx, mirror) })
+	}
+	m.forget(w)
+	m.each(func(other *worker) {
+		if s := other.shown.Load(); s != nil && isStatic(s.pod) {
+			other.post(nil)
+		}
+	})
 }
 
 func (m *Manager) deleteMirror(ctx context.Context, mirror *corev1.Pod) {

@@ -91,6 +91,9 @@ func (w *worker) checkDeadline() {
 
 // syncUp brings the pod up.
 func (w *worker) syncUp() {
+	if !w.admitted && isStatic(w.pod) && w.m.predecessor(w.pod) {
+		return // it wakes this one when it has ended
+	}
 	if !w.admitted && !w.admit() {
 		return
 	}

@@ -73,8 +73,10 @@ type shown struct {
 	status corev1.PodStatus
 	// admitted pods count against the node's resources until they are done.
 	admitted, done bool
-	sandbox        string
-	containers     []shownContainer
+	// removed tells that the object, or the file, is gone.
+	removed    bool
+	sandbox    string
+	containers []shownContainer
 }
 
 type shownContainer struct {
