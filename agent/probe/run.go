@@ -107,7 +107,8 @@ func (m *Manager) attempt(ctx context.Context, w *worker, generation int, a atte
 	changed, report := false, false
 	if ok || regular {
 		changed = m.count(w, ok)
-		report = !ok
+		// A container that is being stopped fails its probes as it should.
+		report = !ok && w.pod.DeletionTimestamp == nil
 	}
 	m.next(w, now, ok)
 	m.mu.Unlock()

@@ -1,0 +1,153 @@
+// Package node puts one node together: the container runtime, the agent, and the
+// service proxy with DNS. A server runs it in its own process, an agent by
+// itself; what differs is only how they reach the API.
+//
+//	n, err := node.New(cfg, deps)   // before the informers start
+//	err = n.Run(ctx, ready)
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/informers"
+
+	"skiff/agent"
+	"skiff/agent/cgroup"
+	"skiff/proxy"
+	"skiff/runtime/cni"
+	"skiff/runtime/containerd"
+	"skiff/runtime/containerd/images"
+	"skiff/runtime/cri"
+	"skiff/runtime/cri/remote"
+	"skiff/runtime/instance"
+)
+
+// Config says what node this is.
+type Config struct {
+	Agent agent.Config
+	Proxy proxy.Config
+	// DataDir is the instance's.
+	DataDir string
+	// RuntimeEndpoint is the CRI socket to use in place of the embedded
+	// containerd, "" for that.
+	RuntimeEndpoint string
+	// DisableProxy leaves services and DNS out.
+	DisableProxy bool
+	Logger       *slog.Logger
+}
+
+// Runtime is a node's container runtime.
+type Runtime struct {
+	Runtime cri.Runtime
+	Images  cri.Images
+	// daemon is nil for a runtime behind a socket.
+	daemon *containerd.Daemon
+	close  func() error
+}
+
+// OpenRuntime starts the embedded containerd, or connects to the socket. It
+// needs nothing of the cluster, so that it can go on while a server starts.
+func OpenRuntime(cfg Config) (*Runtime, error) {
+	if cfg.RuntimeEndpoint != "" {
+		conn, err := remote.Dial(cfg.RuntimeEndpoint)
+		if err != nil {
+			return nil, fmt.Errorf("container-runtime-endpoint: %w", err)
+		}
+		return &Runtime{Runtime: conn, Images: conn, close: conn.Close}, nil
+	}
+	conf, err := containerd.Prepare(cfg.DataDir, cfg.Logger)
+	if err != nil {
+		return nil, err
+	}
+	daemon, err := containerd.New(conf)
+	if err != nil {
+		return nil, err
+	}
+	return &Runtime{Runtime: daemon.Runtime(), Images: daemon.Images(), daemon: daemon, close: daemon.Close}, nil
+}
+
+// Close lets the runtime go; containers run on.
+func (r *Runtime) Close() error { return r.close() }
+
+// Node is one node.
+type Node struct {
+	cfg     Config
+	agent   *agent.Agent
+	proxy   *proxy.Proxy
+	runtime *Runtime
+}
+
+// New puts the node together. The factory's informers must not have started.
+func New(cfg Config, deps agent.Deps, rt *Runtime, factory informers.SharedInformerFactory) (*Node, error) {
+	n := &Node{cfg: cfg, runtime: rt}
+	in := instance.Of(cfg.DataDir)
+	cfg.Agent.Cgroup = cgroup.Config{Name: filepath.Base(in.CgroupParent())}
+	deps.Runtime, deps.Images, deps.Logger = rt.Runtime, rt.Images, cfg.Logger
+	if rt.daemon != nil {
+		deps.OnPodCIDRs = func(cidrs []string) error { return writeNetwork(in, cfg.DataDir, cidrs) }
+	}
+	var err error
+	if n.agent, err = agent.New(cfg.Agent, deps); err != nil {
+		return nil, err
+	}
+	if !cfg.DisableProxy {
+		if n.proxy, err = proxy.New(cfg.Proxy, factory); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+// writeNetwork gives the built-in network plugin the node's address blocks.
+func writeNetwork(in instance.Instance, dataDir string, cidrs []string) error {
+	var prefixes []netip.Prefix
+	for _, c := range cidrs {
+		p, err := netip.ParsePrefix(c)
+		if err != nil {
+			return fmt.Errorf("the node's pod address block: %w", err)
+		}
+		prefixes = append(prefixes, p)
+	}
+	_, err := cni.ConfigFor(in, prefixes, 0).Write(containerd.CNIConfDir(dataDir))
+	return err
+}
+
+// ImagesSocket is where the instance's images are imported and listed.
+func ImagesSocket(dataDir string) string {
+	return filepath.Join(instance.Of(dataDir).RunDir(), "images.sock")
+}
+
+// Run runs the node until ctx ends. ready is called once services and DNS are
+// there; whether the node is Ready its status tells.
+func (n *Node) Run(ctx context.Context, ready func()) error {
+	group, ctx := errgroup.WithContext(ctx)
+	if d := n.runtime.daemon; d != nil {
+		server, err := images.Listen(ImagesSocket(n.cfg.DataDir), d)
+		if err != nil {
+			return err
+		}
+		defer server.Close()
+		watcher := &images.Watcher{Dir: filepath.Join(n.cfg.DataDir, "images"), Importer: d, Logger: n.cfg.Logger}
+		group.Go(func() error { return watcher.Run(ctx) })
+		group.Go(func() error {
+			select {
+			case err := <-d.Failed():
+				return fmt.Errorf("the container runtime ended: %w", err)
+			case <-ctx.Done():
+				return nil
+			}
+		})
+	}
+	group.Go(func() error { return n.agent.Run(ctx) })
+	if n.proxy == nil {
+		ready()
+	} else {
+		group.Go(func() error { return n.proxy.Run(ctx, ready) })
+	}
+	return group.Wait()
+}
