@@ -342,4 +342,3 @@ func respondError(req *http.Request, err error) *http.Response {
 
 // equal compares JSON values.
 func equal(a, b any) bool { return reflect.DeepEqual(a, b) }
-

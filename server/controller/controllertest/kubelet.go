@@ -70,7 +70,7 @@ func (k *kubelet) pass() {
 		case p.GetDeletionTimestamp() != nil:
 			if g := p.GetDeletionGracePeriodSeconds(); g != nil && *g > 0 {
 				if phase == "Running" || phase == "Pending" {
-					k.status(key, `{"status":{"phase":"Succeeded"}}`)
+					k.status(key, `{"status":{"phase":"Failed"}}`)
 				}
 				_ = k.s.call("delete", "pods", key, "", `{"gracePeriodSeconds":0}`)
 			}

@@ -54,7 +54,9 @@ type Build func(e Env) ([]controller.Controller, error)
 //	restart                  stop the controllers and start them again
 //	expect FILE RESOURCE PATH...    compare a table of the resource's objects
 //
-// With -update the files named by expect are rewritten.
+//	peek FILE RESOURCE PATH...      the same for a state that passes; not under faults
+//
+// With -update the files named by expect and peek are rewritten.
 func Script(t *testing.T, build Build) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {

@@ -39,6 +39,9 @@ func (s *session) command(cmd, rest string, ar *txtar.Archive) error {
 	switch cmd {
 	case "apply":
 		for _, f := range args {
+			if file(ar, f) == "" {
+				return fmt.Errorf("no file %s", f)
+			}
 			if err := s.apply(file(ar, f)); err != nil {
 				return err
 			}
@@ -72,6 +75,10 @@ func (s *session) command(cmd, rest string, ar *txtar.Archive) error {
 	case "restart":
 		s.stop()
 		s.start()
+	case "peek":
+		if s.fault == nil {
+			return s.expect(ar, args[0], args[1], args[2:])
+		}
 	case "expect":
 		return s.expect(ar, args[0], args[1], args[2:])
 	default:
@@ -192,4 +199,3 @@ func (s *session) expect(ar *txtar.Archive, name, plural string, paths []string)
 	}
 	return fmt.Errorf("%s differs:\ngot:\n%swant:\n%s", name, got, want)
 }
-

@@ -11,17 +11,22 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/record"
+
+	"skiff/server/controller/pending"
 )
 
-// Control makes and deletes pods on behalf of an owner and records events on it.
+// Control makes and deletes pods on behalf of an owner, records events on it, and
+// keeps in Pending, under the owner's key, what the cache has yet to see.
 type Control struct {
-	Client kubernetes.Interface
-	Events record.EventRecorder
+	Client  kubernetes.Interface
+	Events  record.EventRecorder
+	Pending *pending.Tracker
 }
 
 // FromTemplate returns a pod that owner controls, with a generated name.
@@ -47,7 +52,7 @@ func FromTemplate(t *corev1.PodTemplateSpec, owner metav1.Object, ref *metav1.Ow
 
 // Create creates pod in its owner's namespace. It returns nil and no pod when
 // the namespace is going away, where nothing can be created.
-func (c Control) Create(ctx context.Context, pod *corev1.Pod, owner runtime.Object) (*corev1.Pod, error) {
+func (c Control) Create(ctx context.Context, key string, pod *corev1.Pod, owner runtime.Object) (*corev1.Pod, error) {
 	if len(pod.Labels) == 0 {
 		return nil, errors.New("unable to create pods, no labels")
 	}
@@ -57,25 +62,57 @@ func (c Control) Create(ctx context.Context, pod *corev1.Pod, owner runtime.Obje
 	}
 	if err != nil {
 		c.Events.Eventf(owner, corev1.EventTypeWarning, "FailedCreate", "Error creating: %v", err)
+		if ambiguous(err) {
+			c.catchUp(ctx, key, pod)
+		}
 		return nil, err
 	}
+	c.Pending.Wrote(key, out.ResourceVersion)
 	c.Events.Eventf(owner, corev1.EventTypeNormal, "SuccessfulCreate", "Created pod: %v", out.Name)
 	return out, nil
 }
 
 // Delete deletes pod; one that is already gone, or is another one by now, is no
 // error and reported as false.
-func (c Control) Delete(ctx context.Context, pod *corev1.Pod, owner runtime.Object) (bool, error) {
+func (c Control) Delete(ctx context.Context, key string, pod *corev1.Pod, owner runtime.Object) (bool, error) {
 	err := c.Client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, *metav1.NewPreconditionDeleteOptions(string(pod.UID)))
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return false, nil
 	}
 	if err != nil {
 		c.Events.Eventf(owner, corev1.EventTypeWarning, "FailedDelete", "Error deleting: %v", err)
+		if ambiguous(err) && c.isDeleted(ctx, pod) {
+			c.Pending.Deleted(key, pod.UID)
+		}
 		return false, fmt.Errorf("unable to delete pods: %w", err)
 	}
+	c.Pending.Deleted(key, pod.UID)
 	c.Events.Eventf(owner, corev1.EventTypeNormal, "SuccessfulDelete", "Deleted pod: %v", pod.Name)
 	return true, nil
+}
+
+// ambiguous tells that a failed call may have been carried out all the same.
+func ambiguous(err error) bool {
+	var status apierrors.APIStatus
+	return !errors.As(err, &status) || apierrors.IsInternalError(err) || apierrors.IsTimeout(err) ||
+		apierrors.IsServerTimeout(err) || apierrors.IsServiceUnavailable(err) || apierrors.IsUnexpectedServerError(err)
+}
+
+// catchUp makes the owner wait until the cache shows the pods like this one that
+// there are now, so that one made by a call that seemed to fail isn't made twice.
+func (c Control) catchUp(ctx context.Context, key string, pod *corev1.Pod) {
+	list, err := c.Client.CoreV1().Pods(pod.Namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(pod.Labels).String()})
+	if err != nil {
+		return
+	}
+	for i := range list.Items {
+		c.Pending.Wrote(key, list.Items[i].ResourceVersion)
+	}
+}
+
+func (c Control) isDeleted(ctx context.Context, pod *corev1.Pod) bool {
+	now, err := c.Client.CoreV1().Pods(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
+	return apierrors.IsNotFound(err) || err == nil && (now.UID != pod.UID || now.DeletionTimestamp != nil)
 }
 
 // Patch sends a strategic merge patch for a pod.

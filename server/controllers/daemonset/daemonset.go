@@ -41,11 +41,12 @@ func New(client kubernetes.Interface, f informers.SharedInformerFactory, events 
 	if err := pods.Index(podInformer); err != nil {
 		return controller.Controller{}, err
 	}
+	tracker := pending.New(podInformer.GetIndexer())
 	r := &reconciler{
-		client: client, control: pods.Control{Client: client, Events: events}, clock: clk,
+		client: client, control: pods.Control{Client: client, Events: events, Pending: tracker}, clock: clk,
 		sets: sets.Lister(), nodes: nodes.Lister(), pods: podInformer.GetIndexer(),
 		history: history.Client{API: client, Lister: revisions.Lister()},
-		pending: pending.New(podInformer.GetIndexer()), failed: map[string]backoff{},
+		pending: tracker, failed: map[string]backoff{},
 	}
 	orphan := func(p *corev1.Pod, enqueue func(string)) {
 		refs.Matching(sets.Informer().GetIndexer(), p, func(s *appsv1.DaemonSet) *metav1.LabelSelector { return s.Spec.Selector }, enqueue)

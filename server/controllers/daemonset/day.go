@@ -175,17 +175,11 @@ func (d *day) thin(running []*corev1.Pod) {
 // do carries out what was decided.
 func (d *day) do(ctx context.Context) error {
 	_, err := pods.SlowStart(min(len(d.create), burst), func(i int) error {
-		pod, err := d.control.Create(ctx, d.newPod(d.create[i]), d.set)
-		if pod != nil {
-			d.pending.Wrote(d.key, pod.ResourceVersion)
-		}
+		_, err := d.control.Create(ctx, d.key, d.newPod(d.create[i]), d.set)
 		return err
 	})
 	derr := pods.Each(d.delete[:min(len(d.delete), burst)], func(p *corev1.Pod) error {
-		ok, err := d.control.Delete(ctx, p, d.set)
-		if ok {
-			d.pending.Deleted(d.key, p.UID)
-		}
+		_, err := d.control.Delete(ctx, d.key, p, d.set)
 		return err
 	})
 	return cmp.Or(err, derr)

@@ -175,4 +175,3 @@ func each(lists []*metav1.APIResourceList, f func(resource, metav1.Verbs)) {
 		}
 	}
 }
-

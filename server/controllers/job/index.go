@@ -102,7 +102,7 @@ func (p *pass) lookAtIndexes() {
 	p.prevGoodIndexes = parseIntervals(p.job.Status.CompletedIndexes, n)
 	p.goodIndexes = p.prevGoodIndexes
 	for _, pod := range p.pods {
-		if ix := indexOf(pod); pod.Status.Phase == corev1.PodSucceeded && ix >= 0 && ix < n && tracked(pod) {
+		if ix := indexOf(pod); pod.Status.Phase == corev1.PodSucceeded && ix >= 0 && ix < n && p.holding[pod.UID] {
 			p.goodIndexes = p.goodIndexes.with(ix)
 		}
 	}
@@ -113,7 +113,7 @@ func (p *pass) lookAtIndexes() {
 		p.badIndexes = parseIntervals(*s, n)
 	}
 	for _, pod := range p.pods {
-		if ix := indexOf(pod); ix >= 0 && ix < n && tracked(pod) && p.indexFailed(pod) {
+		if ix := indexOf(pod); ix >= 0 && ix < n && p.holding[pod.UID] && p.indexFailed(pod) {
 			p.badIndexes = p.badIndexes.with(ix)
 		}
 	}
@@ -155,7 +155,7 @@ func (p *pass) findDelayed(n int) {
 	}
 	for _, pod := range p.pods {
 		ix := indexOf(pod)
-		if !tracked(pod) || !p.hasFailed(pod) || ix < 0 || ix >= n || busy[ix] || p.goodIndexes.has(ix) || p.badIndexes.has(ix) {
+		if !p.holding[pod.UID] || !p.hasFailed(pod) || ix < 0 || ix >= n || busy[ix] || p.goodIndexes.has(ix) || p.badIndexes.has(ix) {
 			continue
 		}
 		last := p.delayed[ix]

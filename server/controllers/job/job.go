@@ -12,6 +12,7 @@ package job
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	batchlisters "k8s.io/client-go/listers/batch/v1"
@@ -46,10 +48,11 @@ func New(client kubernetes.Interface, f informers.SharedInformerFactory, events 
 	if err := pods.Index(podInformer); err != nil {
 		return controller.Controller{}, err
 	}
+	tracker := pending.New(podInformer.GetIndexer())
 	r := &reconciler{
-		client: client, control: pods.Control{Client: client, Events: events}, clock: clk,
-		jobs: jobs.Lister(), pods: podInformer.GetIndexer(), failures: map[string]failures{},
-		pending: pending.New(podInformer.GetIndexer()), pendingJobs: pending.New(jobs.Informer().GetIndexer()),
+		client: client, control: pods.Control{Client: client, Events: events, Pending: tracker}, clock: clk,
+		jobs: jobs.Lister(), pods: podInformer.GetIndexer(), failures: map[string]failures{}, released: map[string]map[types.UID]bool{},
+		pending: tracker, pendingJobs: pending.New(jobs.Informer().GetIndexer()),
 	}
 	orphan := func(p *corev1.Pod, enqueue func(string)) {
 		if tracked(p) {
@@ -73,6 +76,9 @@ type reconciler struct {
 
 	mu       sync.Mutex
 	failures map[string]failures
+	// released are, by job, the pods whose finalizer was taken off; the cache may
+	// still show it.
+	released map[string]map[types.UID]bool
 }
 
 func tracked(p *corev1.Pod) bool {
@@ -130,6 +136,37 @@ func (r *reconciler) forget(key string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.failures, key)
+	delete(r.released, key)
+}
+
+// holding returns the pods that have the finalizer, but for those where the cache
+// is behind in that; what the cache has seen is forgotten.
+func (r *reconciler) holding(key string, own []*corev1.Pod) map[types.UID]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out, behind := map[types.UID]bool{}, map[types.UID]bool{}
+	for _, p := range own {
+		switch {
+		case !tracked(p):
+		case r.released[key][p.UID]:
+			behind[p.UID] = true
+		default:
+			out[p.UID] = true
+		}
+	}
+	if r.released[key] = behind; len(behind) == 0 {
+		delete(r.released, key)
+	}
+	return out
+}
+
+func (r *reconciler) markReleased(key string, uid types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.released[key] == nil {
+		r.released[key] = map[types.UID]bool{}
+	}
+	r.released[key][uid] = true
 }
 
 // own returns the job's pods after adoption, which adds the finalizer.
@@ -164,8 +201,7 @@ func (r *reconciler) freeStray(ctx context.Context, key string) error {
 	if metav1.GetControllerOfNoCopy(p) != nil || !tracked(p) {
 		return nil
 	}
-	_, err = r.untrack(ctx, p)
-	return err
+	return r.untrack(ctx, p)
 }
 
 // freeOrphans takes the finalizer off the pods of a job that is gone.
@@ -197,16 +233,22 @@ func (r *reconciler) freeFinished(ctx context.Context, job *batchv1.Job) error {
 }
 
 func (r *reconciler) untrackAll(ctx context.Context, list []*corev1.Pod) error {
-	return pods.Each(list, func(p *corev1.Pod) error {
-		_, err := r.untrack(ctx, p)
-		return err
-	})
+	return pods.Each(list, func(p *corev1.Pod) error { return r.untrack(ctx, p) })
 }
 
-// untrack takes the finalizer off a pod and returns the version of the pod then,
-// "" if it is gone.
-func (r *reconciler) untrack(ctx context.Context, p *corev1.Pod) (string, error) {
-	return untrackPatch(ctx, r.client, p)
+// untrack takes the finalizer off a pod.
+func (r *reconciler) untrack(ctx context.Context, p *corev1.Pod) error {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"uid": p.UID, "$deleteFromPrimitiveList/finalizers": []string{batchv1.JobTrackingFinalizer},
+	}})
+	if err != nil {
+		return err
+	}
+	err = r.control.Patch(ctx, p.Namespace, p.Name, patch)
+	if apierrors.IsNotFound(err) || apierrors.IsInvalid(err) || apierrors.IsConflict(err) {
+		return nil // gone, or another pod of this name
+	}
+	return err
 }
 
 // wait makes the next pass happen after d, unless an earlier one is set.

@@ -81,10 +81,9 @@ func (p *pass) create(ctx context.Context, n int) (int32, error) {
 	}
 	var made atomic.Int32
 	_, err := pods.SlowStart(len(indexes), func(i int) error {
-		pod, err := p.control.Create(ctx, p.newPod(indexes[i]), p.job)
+		pod, err := p.control.Create(ctx, p.key, p.newPod(indexes[i]), p.job)
 		if pod != nil {
 			made.Add(1)
-			p.pending.Wrote(p.key, pod.ResourceVersion)
 		}
 		return err
 	})
@@ -142,16 +141,13 @@ func tellIndex(c *corev1.Container) {
 func (p *pass) deletePods(ctx context.Context, list []*corev1.Pod) (int32, error) {
 	var gone, ready atomic.Int32
 	err := pods.Each(list, func(pod *corev1.Pod) error {
-		ok, err := p.control.Delete(ctx, pod, p.job)
+		_, err := p.control.Delete(ctx, p.key, pod, p.job)
 		if err != nil {
 			return err
 		}
 		gone.Add(1)
 		if pods.IsReady(pod) {
 			ready.Add(1)
-		}
-		if ok {
-			p.pending.Deleted(p.key, pod.UID)
 		}
 		return nil
 	})

@@ -24,6 +24,9 @@ type pass struct {
 	// again is when to look again.
 	again time.Duration
 
+	// holding are the pods that have the tracking finalizer.
+	holding map[types.UID]bool
+
 	active                       []*corev1.Pod
 	ready, terminating           int32
 	uncountedGood, uncountedBad  map[types.UID]bool
@@ -100,6 +103,7 @@ func (p *pass) look() {
 		p.job.Status.UncountedTerminatedPods = &batchv1.UncountedTerminatedPods{}
 	}
 	p.uncountedGood, p.uncountedBad = set(p.job.Status.UncountedTerminatedPods.Succeeded), set(p.job.Status.UncountedTerminatedPods.Failed)
+	p.holding = p.reconciler.holding(p.key, p.pods)
 	p.active = pods.Filter(p.pods, pods.IsActive)
 	for _, pod := range p.active {
 		if pods.IsReady(pod) {
@@ -135,7 +139,7 @@ func set(uids []types.UID) map[types.UID]bool {
 // uncounted returns the pods that ended as f says and are in no count yet.
 func (p *pass) uncounted(known map[types.UID]bool, f func(*corev1.Pod) bool) []*corev1.Pod {
 	return pods.Filter(p.pods, func(pod *corev1.Pod) bool {
-		if !tracked(pod) || known[pod.UID] {
+		if !p.holding[pod.UID] || known[pod.UID] {
 			return false
 		}
 		if p.indexed() {

@@ -2,17 +2,14 @@ package job
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
 
 	"skiff/server/controller/pods"
 )
@@ -22,13 +19,7 @@ const maxUncounted = 500
 
 // track counts the pods that ended, each exactly once, and ends the job.
 func (p *pass) track(ctx context.Context, flush bool) error {
-	holding := map[types.UID]bool{} // pods that still have the finalizer
-	for _, pod := range p.pods {
-		if tracked(pod) {
-			holding[pod.UID] = true
-		}
-	}
-	flush = p.settle(holding) || flush
+	flush = p.settle() || flush
 	release, named := p.nameEnded()
 	flush = p.setIndexes() || named || flush
 	end := p.announce(&flush)
@@ -39,8 +30,8 @@ func (p *pass) track(ctx context.Context, flush bool) error {
 		p.keepFailures()
 	}
 	flush = false
-	rmErr := p.release(ctx, release, holding)
-	flush = p.settle(holding)
+	rmErr := p.release(ctx, release)
+	flush = p.settle()
 	if rmErr != nil {
 		if flush {
 			return errors.Join(rmErr, p.write(ctx))
@@ -61,9 +52,9 @@ func (p *pass) track(ctx context.Context, flush bool) error {
 
 // settle moves the pods that no longer have the finalizer from the names into the
 // counters.
-func (p *pass) settle(holding map[types.UID]bool) bool {
+func (p *pass) settle() bool {
 	u := p.job.Status.UncountedTerminatedPods
-	keep := func(uid types.UID) bool { return !holding[uid] }
+	keep := func(uid types.UID) bool { return !p.holding[uid] }
 	good := slices.DeleteFunc(slices.Clone(u.Succeeded), keep)
 	bad := slices.DeleteFunc(slices.Clone(u.Failed), keep)
 	if len(good) == len(u.Succeeded) && len(bad) == len(u.Failed) {
@@ -84,7 +75,7 @@ func (p *pass) nameEnded() (release []*corev1.Pod, named bool) {
 	ordered := slices.Clone(p.pods)
 	slices.SortStableFunc(ordered, func(a, b *corev1.Pod) int { return indexOf(a) - indexOf(b) })
 	for _, pod := range ordered {
-		if !tracked(pod) || !p.releasable(pod) {
+		if !p.holding[pod.UID] || !p.releasable(pod) {
 			continue
 		}
 		release = append(release, pod)
@@ -197,38 +188,19 @@ func (p *pass) write(ctx context.Context) error {
 
 // release takes the finalizer off the pods, and marks those where that worked as
 // no longer holding it.
-func (p *pass) release(ctx context.Context, list []*corev1.Pod, holding map[types.UID]bool) error {
+func (p *pass) release(ctx context.Context, list []*corev1.Pod) error {
 	done := make(chan types.UID, len(list))
 	err := pods.Each(list, func(pod *corev1.Pod) error {
-		rv, err := p.untrack(ctx, pod)
-		if err != nil {
+		if err := p.untrack(ctx, pod); err != nil {
 			return err
 		}
-		p.pending.Wrote(p.key, rv)
+		p.markReleased(p.key, pod.UID)
 		done <- pod.UID
 		return nil
 	})
 	close(done)
 	for uid := range done {
-		delete(holding, uid)
+		delete(p.holding, uid)
 	}
 	return err
-}
-
-// untrackPatch takes the tracking finalizer off a pod.
-func untrackPatch(ctx context.Context, client kubernetes.Interface, pod *corev1.Pod) (string, error) {
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"uid": pod.UID, "$deleteFromPrimitiveList/finalizers": []string{batchv1.JobTrackingFinalizer},
-	}})
-	if err != nil {
-		return "", err
-	}
-	out, err := client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
-	if apierrors.IsNotFound(err) || apierrors.IsInvalid(err) || apierrors.IsConflict(err) {
-		return "", nil // gone, or another pod of this name
-	}
-	if err != nil {
-		return "", err
-	}
-	return out.ResourceVersion, nil
 }

@@ -47,9 +47,10 @@ func build(name string, k kind, client kubernetes.Interface, f informers.SharedI
 	if err := pods.Index(podInformer); err != nil {
 		return controller.Controller{}, err
 	}
+	tracker := pending.New(podInformer.GetIndexer())
 	r := &reconciler{
-		kind: k, control: pods.Control{Client: client, Events: events}, clock: clk,
-		pods: podInformer.GetIndexer(), pending: pending.New(podInformer.GetIndexer()),
+		kind: k, control: pods.Control{Client: client, Events: events, Pending: tracker}, clock: clk,
+		pods: podInformer.GetIndexer(), pending: tracker,
 	}
 	return controller.Controller{
 		Name: name, Reconciler: r, Workers: 5,
@@ -142,10 +143,7 @@ func (r *reconciler) manage(ctx context.Context, key string, rs *appsv1.ReplicaS
 	if diff < 0 {
 		ref := metav1.NewControllerRef(rs, r.kind.gvk())
 		_, err := pods.SlowStart(min(-diff, burst), func(int) error {
-			pod, err := r.control.Create(ctx, pods.FromTemplate(&rs.Spec.Template, rs, ref), owner)
-			if pod != nil {
-				r.pending.Wrote(key, pod.ResourceVersion)
-			}
+			_, err := r.control.Create(ctx, key, pods.FromTemplate(&rs.Spec.Template, rs, ref), owner)
 			return err
 		})
 		return err
@@ -163,10 +161,7 @@ func (r *reconciler) manage(ctx context.Context, key string, rs *appsv1.ReplicaS
 		pods.SortForDeletion(victims, rank, r.clock.Now())
 	}
 	return pods.Each(victims[:min(diff, burst)], func(p *corev1.Pod) error {
-		ok, err := r.control.Delete(ctx, p, owner)
-		if ok {
-			r.pending.Deleted(key, p.UID)
-		}
+		_, err := r.control.Delete(ctx, key, p, owner)
 		return err
 	})
 }

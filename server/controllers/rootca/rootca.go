@@ -35,7 +35,9 @@ func New(client kubernetes.Interface, f informers.SharedInformerFactory, ca func
 	ns := f.Core().V1().Namespaces()
 	own := coreinformers.NewFilteredConfigMapInformer(client, metav1.NamespaceAll, 0,
 		cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc},
-		func(o *metav1.ListOptions) { o.FieldSelector = fields.OneTermEqualSelector("metadata.name", Name).String() })
+		func(o *metav1.ListOptions) {
+			o.FieldSelector = fields.OneTermEqualSelector("metadata.name", Name).String()
+		})
 	r := &reconciler{client: client, ca: ca, namespaces: ns.Lister(), maps: corelisters.NewConfigMapLister(own.GetIndexer())}
 	return controller.Controller{
 		Name: "root-ca-publisher", Reconciler: r, Workers: 2,
