@@ -132,7 +132,7 @@ func (n *Node) Run(ctx context.Context, ready func()) error {
 			return err
 		}
 		defer server.Close()
-		watcher := &images.Watcher{Dir: filepath.Join(n.cfg.DataDir, "images"), Importer: d, Logger: n.cfg.Logger}
+		watcher := &images.Watcher{Dir: filepath.Join(n.cfg.DataDir, "images"), Record: filepath.Join(n.cfg.DataDir, "imported-images.json"), Importer: d, Logger: n.cfg.Logger}
 		group.Go(func() error { return watcher.Run(ctx) })
 		group.Go(func() error {
 			select {

@@ -100,6 +100,6 @@ func serveDocument(w http.ResponseWriter, r *http.Request, doc Document, protobu
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	h.Set("Content-Type", typ)
+	h.Set("Content-Type", strings.Replace(typ, "@v1.0", ".v1.0", 1))
 	sendPacked(w, r, packed)
 }

@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Names of the flags that code refers to more than once.
+const (
+	flagConfig          = "config"
+	flagDataDir         = "data-dir"
+	flagWriteKubeconfig = "write-kubeconfig"
+)
+
+const (
+	defaultConfigFile = "/etc/skiff/config.yaml"
+	defaultDataDir    = "/var/lib/skiff"
+	defaultKubeconfig = "/etc/skiff/kubeconfig.yaml"
+)
+
+// env is the variable that stands for a flag: data-dir is SKIFF_DATA_DIR.
+func env(flag string) []string {
+	return []string{"SKIFF_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))}
+}
+
+func stringFlag(name, value, usage string) cli.Flag {
+	return &cli.StringFlag{Name: name, Value: value, Usage: usage, EnvVars: env(name)}
+}
+
+func listFlag(name, usage string, value ...string) cli.Flag {
+	f := &cli.StringSliceFlag{Name: name, Usage: usage, EnvVars: env(name)}
+	if len(value) > 0 {
+		f.Value = cli.NewStringSlice(value...)
+	}
+	return f
+}
+
+func dataDirFlag() cli.Flag {
+	return stringFlag(flagDataDir, defaultDataDir, "folder for everything that must survive a restart")
+}
+
+// commonFlags are those of every long-running command.
+func commonFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: flagConfig, Value: defaultConfigFile, Usage: "configuration file, its keys are the flags' names", EnvVars: env(flagConfig)},
+		dataDirFlag(),
+		stringFlag("token", "", "secret that agents join with"),
+		stringFlag("token-file", "", "file that holds the token"),
+		stringFlag("log-level", "info", "least level to log: debug, info, warn or error"),
+		stringFlag("log-format", "text", "how to log: text or json"),
+	}
+}
+
+// nodeFlags are those of a command that runs a node.
+func nodeFlags() []cli.Flag {
+	return []cli.Flag{
+		stringFlag("node-name", "", "name of this box's node (default: its host name)"),
+		listFlag("node-ip", "address of this box, one per family (default: that of the default route's interface)"),
+		stringFlag("container-runtime-endpoint", "", "CRI socket to use in place of the embedded containerd"),
+		listFlag("node-label", "label of the node when it registers, KEY=VALUE"),
+		listFlag("node-taint", "taint of the node when it registers, KEY=VALUE:EFFECT"),
+	}
+}
+
+// controlPlaneFlags are those of the server alone.
+func controlPlaneFlags() []cli.Flag {
+	return []cli.Flag{
+		stringFlag("bind-address", "0.0.0.0", "address that the HTTPS port listens on"),
+		&cli.IntFlag{Name: "https-port", Value: 6443, Usage: "the one port of the server", EnvVars: env("https-port")},
+		stringFlag("advertise-address", "", "address where others reach this server (default: the node's)"),
+		listFlag("tls-san", "further host name or address for the server's certificate"),
+		listFlag("cluster-cidr", "address range of the pods, one per family", "10.42.0.0/16"),
+		listFlag("service-cidr", "address range of the services, one per family", "10.43.0.0/16"),
+		listFlag("cluster-dns", "service address of the cluster's DNS", "10.43.0.10"),
+		stringFlag("cluster-domain", "cluster.local", "domain of the cluster's DNS names"),
+		&cli.BoolFlag{Name: "disable-agent", Usage: "run the control plane only, no node", EnvVars: env("disable-agent")},
+		listFlag("disable", "part not to start"),
+		stringFlag(flagWriteKubeconfig, defaultKubeconfig, "file for the administrator's credentials, mode 0600"),
+	}
+}
+
+func serverFlags() []cli.Flag {
+	return append(append(commonFlags(), nodeFlags()...), controlPlaneFlags()...)
+}
+
+func agentFlags() []cli.Flag {
+	own := []cli.Flag{stringFlag("server", "", "address of a server to join, https://HOST:6443")}
+	return append(append(own, commonFlags()...), nodeFlags()...)
+}

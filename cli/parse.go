@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"skiff/server"
+)
+
+// parser reads typed values out of a command's flags and collects what is wrong
+// with them, so that a user sees all mistakes at once.
+type parser struct {
+	*cli.Context
+	errs []error
+}
+
+func (p *parser) badf(flag, format string, args ...any) {
+	p.errs = append(p.errs, fmt.Errorf(flag+": "+format, args...))
+}
+
+// err returns all mistakes as one usage error.
+func (p *parser) err() error {
+	if len(p.errs) == 0 {
+		return nil
+	}
+	return usageError{errors.Join(p.errs...)}
+}
+
+// addr is the flag's address, the zero Addr if it was left empty.
+func (p *parser) addr(flag string) netip.Addr {
+	s := p.String(flag)
+	if s == "" {
+		return netip.Addr{}
+	}
+	return p.parseAddr(flag, s)
+}
+
+func (p *parser) parseAddr(flag, s string) netip.Addr {
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		p.badf(flag, "%q is not an IP address", s)
+	}
+	return a.Unmap()
+}
+
+func (p *parser) addrs(flag string) (list []netip.Addr) {
+	for _, s := range p.StringSlice(flag) {
+		list = append(list, p.parseAddr(flag, s))
+	}
+	return list
+}
+
+func (p *parser) prefixes(flag string) (list []netip.Prefix) {
+	for _, s := range p.StringSlice(flag) {
+		prefix, err := netip.ParsePrefix(s)
+		if err != nil {
+			p.badf(flag, "%q is not an address range like 10.42.0.0/16", s)
+			continue
+		}
+		list = append(list, prefix)
+	}
+	return list
+}
+
+func (p *parser) node() server.NodeConfig {
+	return server.NodeConfig{
+		ContainerRuntimeEndpoint: p.String("container-runtime-endpoint"),
+		Labels:                   p.labels("node-label"),
+		Taints:                   p.taints("node-taint"),
+	}
+}
+
+func (p *parser) labels(flag string) map[string]string {
+	labels := map[string]string{}
+	for _, s := range p.StringSlice(flag) {
+		key, value, ok := strings.Cut(s, "=")
+		if !ok {
+			p.badf(flag, "%q has no =, write KEY=VALUE", s)
+			continue
+		}
+		if msgs := validation.IsQualifiedName(key); len(msgs) > 0 {
+			p.badf(flag, "%q is not a label key: %s", key, msgs[0])
+		}
+		if msgs := validation.IsValidLabelValue(value); len(msgs) > 0 {
+			p.badf(flag, "%q is not a label value: %s", value, msgs[0])
+		}
+		labels[key] = value
+	}
+	return labels
+}
+
+func (p *parser) taints(flag string) (taints []corev1.Taint) {
+	for _, s := range p.StringSlice(flag) {
+		t, err := parseTaint(s)
+		if err != nil {
+			p.badf(flag, "%w", err)
+			continue
+		}
+		taints = append(taints, t)
+	}
+	return taints
+}
+
+// parseTaint reads KEY=VALUE:EFFECT or KEY:EFFECT.
+func parseTaint(s string) (corev1.Taint, error) {
+	keyValue, effect, ok := strings.Cut(s, ":")
+	if !ok {
+		return corev1.Taint{}, fmt.Errorf("%q has no effect, write KEY=VALUE:EFFECT", s)
+	}
+	key, value, _ := strings.Cut(keyValue, "=")
+	t := corev1.Taint{Key: key, Value: value, Effect: corev1.TaintEffect(effect)}
+	if msgs := validation.IsQualifiedName(key); len(msgs) > 0 {
+		return t, fmt.Errorf("%q is not a taint key: %s", key, msgs[0])
+	}
+	if msgs := validation.IsValidLabelValue(value); len(msgs) > 0 {
+		return t, fmt.Errorf("%q is not a taint value: %s", value, msgs[0])
+	}
+	switch t.Effect {
+	case corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute:
+		return t, nil
+	default:
+		return t, fmt.Errorf("%q is not a taint effect, use NoSchedule, PreferNoSchedule or NoExecute", effect)
+	}
+}

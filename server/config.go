@@ -1,0 +1,185 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// Config is what a server is started with. The command line, the configuration
+// file and the environment fill it; Validate completes and checks it.
+type Config struct {
+	// DataDir holds everything that must survive a restart.
+	DataDir string
+	// NodeName is the name of this box's Node object; "" means its host name.
+	NodeName string
+	// NodeIPs are this box's addresses as the cluster sees them, at most one per
+	// family; none means the address of the default route's interface.
+	NodeIPs []netip.Addr
+	// BindAddress is what the HTTPS port listens on.
+	BindAddress netip.Addr
+	HTTPSPort   int
+	// AdvertiseAddress is where others reach this server; invalid means NodeIPs[0].
+	AdvertiseAddress netip.Addr
+	// TLSSANs are further host names and addresses for the serving certificate.
+	TLSSANs []string
+	// Token is the secret that agents join with; "" makes one on first start.
+	Token     string
+	TokenFile string
+
+	ClusterCIDRs  []netip.Prefix
+	ServiceCIDRs  []netip.Prefix
+	ClusterDNS    []netip.Addr
+	ClusterDomain string
+
+	// DisableAgent runs the control plane only.
+	DisableAgent bool
+	// Disable names the Parts that are not started.
+	Disable []string
+
+	Node NodeConfig
+
+	// WriteKubeconfig is the file that the administrator's credentials go to; ""
+	// writes none.
+	WriteKubeconfig string
+}
+
+// NodeConfig is what a node is started with, whether it runs in the server's
+// process or in an agent's.
+type NodeConfig struct {
+	// ContainerRuntimeEndpoint is the socket of a CRI runtime to use in place of
+	// the embedded containerd.
+	ContainerRuntimeEndpoint string
+	Labels                   map[string]string
+	Taints                   []corev1.Taint
+}
+
+// Parts are what Disable can name.
+var Parts = []string{"dns", "proxy", "scheduler", "controllers", "manifests"}
+
+// Validate fills what was left open and returns every mistake, one line each.
+func (c *Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+
+	if c.DataDir == "" {
+		bad("data-dir: must not be empty")
+	} else if abs, err := filepath.Abs(c.DataDir); err == nil {
+		c.DataDir = abs
+	}
+	if c.HTTPSPort < 1 || c.HTTPSPort > 65535 {
+		bad("https-port: %d is not a port, use 1 to 65535", c.HTTPSPort)
+	}
+	if !c.BindAddress.IsValid() {
+		c.BindAddress = netip.IPv4Unspecified()
+	}
+	errs = append(errs, c.validateNode()...)
+	errs = append(errs, c.validateNetwork()...)
+	for _, part := range c.Disable {
+		if !slices.Contains(Parts, part) {
+			bad("disable: there is no part %q, only %s", part, strings.Join(Parts, ", "))
+		}
+	}
+	for _, san := range c.TLSSANs {
+		if _, err := netip.ParseAddr(san); err == nil {
+			continue
+		}
+		if msgs := validation.IsDNS1123Subdomain(strings.TrimPrefix(san, "*.")); len(msgs) > 0 {
+			bad("tls-san: %q is neither an address nor a host name", san)
+		}
+	}
+	if err := c.readToken(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) validateNode() (errs []error) {
+	if c.NodeName == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return []error{fmt.Errorf("node-name: cannot read this box's host name, name the node: %w", err)}
+		}
+		c.NodeName = strings.ToLower(host)
+	}
+	if msgs := validation.IsDNS1123Subdomain(c.NodeName); len(msgs) > 0 {
+		errs = append(errs, fmt.Errorf("node-name: %q cannot name a node: %s", c.NodeName, msgs[0]))
+	}
+	if len(c.NodeIPs) > 2 || len(c.NodeIPs) == 2 && c.NodeIPs[0].Is4() == c.NodeIPs[1].Is4() {
+		errs = append(errs, errors.New("node-ip: give at most one address per family"))
+	}
+	return errs
+}
+
+func (c *Config) validateNetwork() (errs []error) {
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	for i, p := range c.ClusterCIDRs {
+		c.ClusterCIDRs[i] = p.Masked()
+		if p.Addr().Is4() && p.Bits() > 24 {
+			bad("cluster-cidr: %s is too small for a node's block of addresses, use /24 or larger", p)
+		}
+	}
+	for i, p := range c.ServiceCIDRs {
+		c.ServiceCIDRs[i] = p.Masked()
+		if p.Addr().BitLen()-p.Bits() < 3 || p.Addr().BitLen()-p.Bits() > 20 {
+			bad("service-cidr: %s must have between 8 and 1048576 addresses", p)
+		}
+	}
+	for _, p := range c.ClusterCIDRs {
+		for _, s := range c.ServiceCIDRs {
+			if p.Overlaps(s) {
+				bad("cluster-cidr %s and service-cidr %s overlap, choose ranges that do not", p, s)
+			}
+		}
+	}
+	for _, a := range c.ClusterDNS {
+		if !slices.ContainsFunc(c.ServiceCIDRs, func(p netip.Prefix) bool { return p.Contains(a) }) {
+			bad("cluster-dns: %s is not in the service range %s", a, joinPrefixes(c.ServiceCIDRs))
+		}
+	}
+	if msgs := validation.IsDNS1123Subdomain(c.ClusterDomain); len(msgs) > 0 {
+		bad("cluster-domain: %q is not a domain: %s", c.ClusterDomain, msgs[0])
+	}
+	return errs
+}
+
+func (c *Config) readToken() error {
+	if c.TokenFile == "" {
+		return nil
+	}
+	if c.Token != "" {
+		return errors.New("token: give token or token-file, not both")
+	}
+	b, err := os.ReadFile(c.TokenFile)
+	if err != nil {
+		return fmt.Errorf("token-file: %w", err)
+	}
+	if c.Token = strings.TrimSpace(string(b)); c.Token == "" {
+		return fmt.Errorf("token-file: %s is empty", c.TokenFile)
+	}
+	return nil
+}
+
+// Disabled tells whether a part was switched off.
+func (c *Config) Disabled(part string) bool { return slices.Contains(c.Disable, part) }
+
+// URL is where others reach this server.
+func (c *Config) URL() string {
+	return "https://" + net.JoinHostPort(c.AdvertiseAddress.String(), fmt.Sprint(c.HTTPSPort))
+}
+
+func joinPrefixes(ps []netip.Prefix) string {
+	s := make([]string, len(ps))
+	for i, p := range ps {
+		s[i] = p.String()
+	}
+	return strings.Join(s, ",")
+}

@@ -1,0 +1,298 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/utils/clock"
+
+	"skiff/agent"
+	"skiff/agent/node"
+	"skiff/scheduler"
+	"skiff/server/admission/plugins"
+	"skiff/server/api"
+	"skiff/server/authn"
+	"skiff/server/authn/token"
+	"skiff/server/authz"
+	"skiff/server/authz/bootstrap"
+	"skiff/server/client"
+	"skiff/server/controller"
+	"skiff/server/controller/events"
+	"skiff/server/controllers"
+	"skiff/server/controllers/apiserver"
+	"skiff/server/controllers/nodeipam"
+	"skiff/server/openapi"
+	"skiff/server/pki"
+	"skiff/server/registry/authentication"
+	"skiff/server/registry/authorization"
+	"skiff/server/registry/builtin"
+	"skiff/server/registry/certificates"
+	"skiff/server/registry/core"
+	"skiff/server/registry/rbac"
+)
+
+// controlPlane is a server that is put together and has not begun.
+type controlPlane struct {
+	cfg       Config
+	state     *state
+	api       *api.Server
+	admin     kubernetes.Interface
+	informers informers.SharedInformerFactory
+	events    *events.Sink
+	serving   *pki.Certificate
+
+	controllers []controller.Controller
+	scheduler   *scheduler.Scheduler
+	node        *node.Node
+}
+
+// as returns a user of the server's own process.
+func as(name string, groups ...string) user.Info {
+	return &user.DefaultInfo{Name: name, Groups: append(groups, user.AllAuthenticated)}
+}
+
+// newControlPlane puts the parts together. The API server and those that decide
+// for it (authentication, authorization, admission) need each other: these get a
+// client that calls the server through cp, which is complete before any of them
+// uses it.
+func newControlPlane(cfg Config, s *state) (*controlPlane, error) {
+	cp := &controlPlane{cfg: cfg, state: s}
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { cp.api.ServeHTTP(w, r) })
+	var err error
+	if cp.admin, err = kubernetes.NewForConfig(client.InProcess(handler, as("system:apiserver", user.SystemPrivilegedGroup))); err != nil {
+		return nil, fmt.Errorf("make the server's own client: %w", err)
+	}
+	cp.informers = client.Informers(cp.admin)
+	cp.events = events.NewSink(cp.admin, clock.RealClock{}, slog.Default())
+	if err := cp.makeAPI(); err != nil {
+		return nil, err
+	}
+	if err := cp.makeLoops(handler); err != nil {
+		return nil, err
+	}
+	return cp, cp.makeNode(handler)
+}
+
+func (cp *controlPlane) serviceIPs() (ips []netip.Addr) {
+	for _, p := range cp.cfg.ServiceCIDRs {
+		ips = append(ips, firstAddress(p))
+	}
+	return ips
+}
+
+// makeAPI makes the API server.
+func (cp *controlPlane) makeAPI() error {
+	cfg, p := cp.cfg, cp.state.pki
+	issuer, err := token.NewIssuer(token.Config{URL: "https://kubernetes.default.svc." + cfg.ClusterDomain, Key: p.ServiceAccountKey})
+	if err != nil {
+		return err
+	}
+	c := cp.informers.Core().V1()
+	users := authn.New(authn.Config{
+		ClientCA: p.Client.Pool(), FrontProxyCA: p.FrontProxy.Pool(), Anonymous: true, Audiences: issuer.Audiences(),
+		Tokens: []authenticator.Token{issuer.Verifier(token.CachedGetter{
+			ServiceAccounts: c.ServiceAccounts().Lister(), Pods: c.Pods().Lister(), Nodes: c.Nodes().Lister(), Client: cp.admin,
+		})},
+	})
+	rights, err := authz.New(authz.Config{Informers: cp.informers, Client: cp.admin})
+	if err != nil {
+		return err
+	}
+	toNodes, err := p.Certificate(pki.APIServerKubeletClient())
+	if err != nil {
+		return err
+	}
+	if cp.serving, err = p.Certificate(pki.APIServer(pki.ServerNames{
+		NodeName: cfg.NodeName, ClusterDomain: cfg.ClusterDomain, ServiceIPs: cp.serviceIPs(),
+		NodeIPs: append([]netip.Addr{cfg.AdvertiseAddress}, cfg.NodeIPs...), Extra: cfg.TLSSANs,
+	})); err != nil {
+		return err
+	}
+	keys, err := issuer.Discovery("", net.JoinHostPort(cfg.AdvertiseAddress.String(), fmt.Sprint(cfg.HTTPSPort)))
+	if err != nil {
+		return err
+	}
+	docs, err := openapi.New()
+	if err != nil {
+		return err
+	}
+	cp.api, err = api.New(api.Config{
+		Store: cp.state.store,
+		Resources: builtin.Resources(builtin.Deps{
+			Core: core.Deps{
+				ServiceCIDRs: cfg.ServiceCIDRs, Nodes: newNodeConn(c.Nodes().Lister(), p, toNodes),
+				Token: issuer.Create, Authorizer: rights,
+			},
+			RBAC:           rbac.Deps{Rules: rights.RBAC.Resolver(), Authorizer: rights},
+			Certificates:   certificates.Deps{Authorizer: rights},
+			Authentication: authentication.Deps{Tokens: users, Audiences: issuer.Audiences()},
+			Authorization:  authorization.Deps{Authorizer: rights, Rules: rights},
+		}),
+		Authenticator: users,
+		Authorizer:    rights,
+		Admission:     plugins.Default(plugins.Deps{Informers: cp.informers, Client: cp.admin, Authorizer: rights}),
+		OpenAPI:       docs,
+		Paths:         map[string]http.Handler{token.ConfigPath: keys.Config(), token.KeysPath: keys.Keys()},
+		Logger:        slog.Default(),
+	})
+	return err
+}
+
+// makeLoops makes the controllers and the scheduler.
+func (cp *controlPlane) makeLoops(handler http.Handler) error {
+	cfg := cp.cfg
+	if !cfg.Disabled("controllers") {
+		manager := client.InProcess(handler, as("system:kube-controller-manager", user.SystemPrivilegedGroup))
+		clientset, err := kubernetes.NewForConfig(manager)
+		if err != nil {
+			return err
+		}
+		meta, err := metadata.NewForConfig(manager)
+		if err != nil {
+			return err
+		}
+		cp.controllers, err = controllers.All(controllers.Deps{
+			Client: clientset, Metadata: meta, Informers: cp.informers, Events: cp.events, Clock: clock.RealClock{}, Logger: slog.Default(),
+			RootCA:       func() []byte { return cp.state.pki.Server.PEM },
+			NodeIPAM:     nodeipam.Config{ClusterCIDRs: cfg.ClusterCIDRs, MaskSize4: 24, MaskSize6: 64},
+			ServiceCIDRs: cfg.ServiceCIDRs,
+			APIServer: apiserver.Config{
+				Addresses: func() []netip.Addr { return []netip.Addr{cfg.AdvertiseAddress} },
+				Port:      int32(cfg.HTTPSPort), ServiceIP: cp.serviceIPs()[0],
+			},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if cfg.Disabled("scheduler") {
+		return nil
+	}
+	clientset, err := kubernetes.NewForConfig(client.InProcess(handler, as(user.KubeScheduler, user.SystemPrivilegedGroup)))
+	if err != nil {
+		return err
+	}
+	cp.scheduler, err = scheduler.New(scheduler.Config{
+		Client: clientset, Informers: cp.informers, Recorder: schedulerEvents{cp.events.Recorder("default-scheduler")},
+	})
+	return err
+}
+
+// makeNode makes this box's node, unless it is to have none.
+func (cp *controlPlane) makeNode(handler http.Handler) error {
+	cfg := cp.cfg
+	if cfg.DisableAgent {
+		return nil
+	}
+	clientset, err := kubernetes.NewForConfig(client.InProcess(handler, as("system:node:"+cfg.NodeName, user.NodesGroup)))
+	if err != nil {
+		return err
+	}
+	cert, err := cp.state.pki.Certificate(pki.KubeletServing(cfg.NodeName, cfg.NodeIPs))
+	if err != nil {
+		return err
+	}
+	c := cp.informers.Core().V1()
+	cp.node, err = node.New(cfg.nodeConfig(), agent.Deps{
+		Client: clientset,
+		Pods:   c.Pods().Informer(), Nodes: c.Nodes().Informer(), Services: c.Services().Informer(),
+		Recorder:    cp.events.Recorder("kubelet"),
+		Certificate: cert.GetCertificate,
+		ClientCAs:   cp.state.pki.Client.Pool,
+		DefaultPod:  defaultPod,
+	}, cp.state.runtime, cp.informers)
+	return err
+}
+
+// run serves until ctx ends.
+func (cp *controlPlane) run(ctx context.Context, listener net.Listener, observer Observer) error {
+	// The API server outlives what uses it, by a context of its own.
+	apiCtx, stopAPI := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopAPI()
+	var server errgroup.Group
+	apiDown := make(chan struct{})
+	server.Go(func() error {
+		defer close(apiDown)
+		return cp.api.Serve(apiCtx, listener, tlsConfig(cp.serving))
+	})
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		select {
+		case <-apiDown:
+			return fmt.Errorf("the API server ended")
+		case <-ctx.Done():
+			observer.Stopping()
+			return nil
+		}
+	})
+	begin := time.Now()
+	if err := cp.start(ctx, group); err != nil {
+		stopAPI()
+		_ = group.Wait()
+		return err
+	}
+	observer.Step("control plane", time.Since(begin))
+	group.Go(func() error { return cp.awaitReady(ctx, observer) })
+	err := group.Wait()
+	cp.events.Close()
+	stopAPI()
+	if serveErr := server.Wait(); err == nil {
+		err = serveErr
+	}
+	cp.informers.Shutdown()
+	return err
+}
+
+// start starts everything above the API server.
+func (cp *controlPlane) start(ctx context.Context, group *errgroup.Group) error {
+	begin := time.Now()
+	if err := bootstrap.Ensure(ctx, cp.admin); err != nil {
+		return fmt.Errorf("write the cluster's default objects: %w", err)
+	}
+	slog.Debug("default objects are there", "ms", time.Since(begin).Milliseconds())
+	group.Go(func() error { return cp.state.pki.Run(ctx) })
+	group.Go(func() error { cp.api.Registry().Reap(ctx, slog.Default()); return nil })
+	if cp.scheduler != nil {
+		group.Go(func() error { return cp.scheduler.Run(ctx) })
+	}
+	if cp.node != nil {
+		group.Go(func() error { return cp.node.Run(ctx, func() {}) })
+	}
+	startInformers := func(context.Context) { cp.informers.Start(ctx.Done()) }
+	if cp.controllers == nil {
+		startInformers(ctx)
+		return nil
+	}
+	group.Go(func() error {
+		return controller.Run(ctx, controller.Config{Logger: slog.Default(), StartInformers: startInformers}, cp.controllers)
+	})
+	return nil
+}
+
+// writeKubeconfig writes the administrator's credentials.
+func (cp *controlPlane) writeKubeconfig() error {
+	if cp.cfg.WriteKubeconfig == "" {
+		return nil
+	}
+	admin, err := cp.state.pki.Certificate(pki.Admin())
+	if err != nil {
+		return err
+	}
+	path, err := filepath.Abs(cp.cfg.WriteKubeconfig)
+	if err != nil {
+		return err
+	}
+	return cp.state.pki.WriteKubeconfig(path, cp.cfg.URL(), admin)
+}
