@@ -20,20 +20,26 @@ import (
 	"skiff/server/controller"
 	"skiff/server/controller/events"
 	"skiff/server/controllers/apiserver"
+	"skiff/server/controllers/certificates"
 	"skiff/server/controllers/clusterrole"
+	"skiff/server/controllers/cronjob"
 	"skiff/server/controllers/daemonset"
 	"skiff/server/controllers/deployment"
+	"skiff/server/controllers/disruption"
 	"skiff/server/controllers/endpoints"
 	"skiff/server/controllers/endpointslice"
 	"skiff/server/controllers/garbage"
 	"skiff/server/controllers/job"
 	"skiff/server/controllers/namespace"
 	"skiff/server/controllers/nodeipam"
+	"skiff/server/controllers/nodelifecycle"
+	"skiff/server/controllers/podgc"
 	"skiff/server/controllers/replicaset"
 	"skiff/server/controllers/rootca"
 	"skiff/server/controllers/serviceaccount"
 	"skiff/server/controllers/servicecidr"
 	"skiff/server/controllers/statefulset"
+	"skiff/server/controllers/tainteviction"
 	"skiff/server/controllers/ttlafterfinished"
 )
 
@@ -53,6 +59,16 @@ type Deps struct {
 	// NodeIPAM is the pods' address range; ServiceCIDRs that of services.
 	NodeIPAM     nodeipam.Config
 	ServiceCIDRs []netip.Prefix
+	// NodeLifecycle are the times that nodes may be silent.
+	NodeLifecycle nodelifecycle.Config
+	// TerminatedPods bounds the pods that ended and are kept, 0 for no limit
+	// (upstream's default is 12,500).
+	TerminatedPods int
+	// Scales finds the size of custom controllers for disruption budgets; may be
+	// nil.
+	Scales disruption.Scales
+	// Certificates is what certificate requests are signed with.
+	Certificates certificates.Config
 	// APIServer is what default/kubernetes points to.
 	APIServer apiserver.Config
 }
@@ -73,6 +89,7 @@ func All(d Deps) ([]controller.Controller, error) {
 		serviceaccount.New(d.Client, d.Informers),
 		rootca.New(d.Client, d.Informers, d.RootCA),
 		clusterrole.New(d.Client, d.Informers),
+		certificates.New(d.Client, d.Informers, d.Clock, d.Certificates),
 		must(nodeipam.New(d.Client, d.Informers, ev("cidrAllocator"), d.NodeIPAM)),
 
 		// Workloads.
@@ -82,7 +99,15 @@ func All(d Deps) ([]controller.Controller, error) {
 		must(statefulset.New(d.Client, d.Informers, ev("statefulset-controller"), d.Clock)),
 		must(daemonset.New(d.Client, d.Informers, ev("daemonset-controller"), d.Clock)),
 		must(job.New(d.Client, d.Informers, ev("job-controller"), d.Clock)),
+		cronjob.New(d.Client, d.Informers, ev("cronjob-controller"), d.Clock),
 		ttlafterfinished.New(d.Client, d.Informers, d.Clock),
+
+		disruption.New(d.Client, d.Informers, ev("controllermanager"), d.Clock, d.Scales),
+
+		// Nodes.
+		must(nodelifecycle.New(d.Client, d.Informers, ev("node-controller"), d.Clock, d.NodeLifecycle)),
+		must(tainteviction.New(d.Client, d.Informers, ev("taint-eviction-controller"), d.Clock)),
+		must(podgc.New(d.Client, d.Informers, d.Clock, d.TerminatedPods)),
 
 		// Services.
 		endpointslice.New(d.Client, d.Informers, ev("endpoint-slice-controller"), d.Logger),

@@ -32,10 +32,12 @@ func shared(f informers.SharedInformerFactory) map[schema.GroupVersionResource]c
 		r("batch", "jobs"):     batch.Jobs().Informer(),
 		r("batch", "cronjobs"): batch.CronJobs().Informer(),
 
-		r("policy", "poddisruptionbudgets"):            f.Policy().V1().PodDisruptionBudgets().Informer(),
-		r("discovery.k8s.io", "endpointslices"):        f.Discovery().V1().EndpointSlices().Informer(),
-		r("networking.k8s.io", "servicecidrs"):         f.Networking().V1().ServiceCIDRs().Informer(),
-		r("networking.k8s.io", "ipaddresses"):          f.Networking().V1().IPAddresses().Informer(),
-		r("rbac.authorization.k8s.io", "clusterroles"): rbac.ClusterRoles().Informer(),
+		r("policy", "poddisruptionbudgets"):                    f.Policy().V1().PodDisruptionBudgets().Informer(),
+		r("discovery.k8s.io", "endpointslices"):                f.Discovery().V1().EndpointSlices().Informer(),
+		r("coordination.k8s.io", "leases"):                     f.Coordination().V1().Leases().Informer(),
+		r("certificates.k8s.io", "certificatesigningrequests"): f.Certificates().V1().CertificateSigningRequests().Informer(),
+		r("networking.k8s.io", "servicecidrs"):                 f.Networking().V1().ServiceCIDRs().Informer(),
+		r("networking.k8s.io", "ipaddresses"):                  f.Networking().V1().IPAddresses().Informer(),
+		r("rbac.authorization.k8s.io", "clusterroles"):         rbac.ClusterRoles().Informer(),
 	}
 }
