@@ -5,6 +5,7 @@
 //	client load URL...         requests every URL over new connections until
 //	                           SIGTERM; prints how many failed, 1 if any did
 //	client put URL             sets a key of the key-value store to $VALUE
+//	client own DIR UID         makes UID the owner of a folder
 //	client pods                prints the pods of its namespace, asked from the
 //	                           API server with its service account
 package main
@@ -16,6 +17,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -41,10 +43,12 @@ func run(ctx context.Context, args []string) error {
 		return load(ctx, args[1:])
 	case len(args) == 2 && args[0] == "put":
 		return put(ctx, args[1])
+	case len(args) == 3 && args[0] == "own":
+		return own(args[1], args[2])
 	case len(args) == 1 && args[0] == "pods":
 		return pods(ctx)
 	}
-	return fmt.Errorf("usage: client fetch URL | load URL... | put URL | pods")
+	return fmt.Errorf("usage: client fetch URL | load URL... | put URL | own DIR UID | pods")
 }
 
 func fetch(ctx context.Context, url string) error {
@@ -64,6 +68,15 @@ func put(ctx context.Context, url string) error {
 	value := strings.NewReader(os.Getenv("VALUE"))
 	_, err = do(ctx, &http.Client{Timeout: timeout}, http.MethodPut, url, strings.TrimSpace(string(password)), value)
 	return err
+}
+
+// own gives a folder of the node, which root made, to the user of a container.
+func own(dir, user string) error {
+	uid, err := strconv.Atoi(user)
+	if err != nil {
+		return fmt.Errorf("own %s: %w", dir, err)
+	}
+	return os.Chown(dir, uid, uid)
 }
 
 // do returns the body of an answer with status 200; token may be empty.
