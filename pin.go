@@ -4,10 +4,10 @@ package main
 
 import (
 	_ "github.com/containerd/containerd/v2/cmd/containerd/server"
+	_ "github.com/containerd/containerd/v2/plugins/content/local/plugin"
 	_ "github.com/containerd/containerd/v2/plugins/cri"
 	_ "github.com/containerd/containerd/v2/plugins/cri/images"
 	_ "github.com/containerd/containerd/v2/plugins/cri/runtime"
-	_ "github.com/containerd/containerd/v2/plugins/content/local/plugin"
 	_ "github.com/containerd/containerd/v2/plugins/snapshots/overlay/plugin"
 	_ "github.com/containernetworking/cni/pkg/skel"
 	_ "github.com/containernetworking/cni/pkg/types/100"
@@ -34,10 +34,10 @@ import (
 	_ "k8s.io/client-go/tools/remotecommand"
 	_ "k8s.io/component-helpers/scheduling/corev1"
 	_ "k8s.io/cri-api/pkg/apis/runtime/v1"
+	_ "k8s.io/cri-streaming/pkg/streaming"
 	_ "k8s.io/endpointslice"
 	_ "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	_ "k8s.io/kube-openapi/pkg/handler3"
-	_ "k8s.io/cri-streaming/pkg/streaming"
 	_ "k8s.io/kubectl/pkg/cmd"
 	_ "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 	_ "k8s.io/pod-security-admission/policy"
@@ -45,5 +45,3 @@ import (
 	_ "sigs.k8s.io/structured-merge-diff/v6/typed"
 	_ "sigs.k8s.io/yaml"
 )
-
-

@@ -129,7 +129,9 @@ func selector(key, value string) func(*corev1.Pod) {
 }
 
 func taint(effect corev1.TaintEffect) func(*corev1.Node) {
-	return func(n *corev1.Node) { n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: "example.com/t", Effect: effect}) }
+	return func(n *corev1.Node) {
+		n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: "example.com/t", Effect: effect})
+	}
 }
 
 func tolerate(p *corev1.Pod) {
