@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
@@ -53,22 +52,24 @@ func Key(o metav1.Object) string {
 // hub has one handler on each informer, which serves all sources: a handler
 // costs two goroutines and a buffer.
 type hub struct {
-	mu      sync.Mutex
-	targets map[cache.SharedIndexInformer]*target
+	// targets are by the informers' stores: typed informers come in a new wrapper
+	// each time that a factory is asked for one.
+	targets map[cache.Indexer]*target
 }
 
 type target struct {
+	informer cache.SharedIndexInformer
 	sources []func(old, new any)
 	reg     cache.ResourceEventHandlerRegistration
 }
 
-func newHub() *hub { return &hub{targets: map[cache.SharedIndexInformer]*target{}} }
+func newHub() *hub { return &hub{targets: map[cache.Indexer]*target{}} }
 
 func (h *hub) target(inf cache.SharedIndexInformer) *target {
-	t := h.targets[inf]
+	t := h.targets[inf.GetIndexer()]
 	if t == nil {
-		t = &target{}
-		h.targets[inf] = t
+		t = &target{informer: inf}
+		h.targets[inf.GetIndexer()] = t
 	}
 	return t
 }
@@ -82,11 +83,11 @@ func (h *hub) add(s Source, enqueue func(string)) {
 func (h *hub) read(inf cache.SharedIndexInformer) { h.target(inf) }
 
 func (h *hub) open() error {
-	for inf, t := range h.targets {
+	for _, t := range h.targets {
 		if len(t.sources) == 0 {
 			continue
 		}
-		reg, err := inf.AddEventHandler(t)
+		reg, err := t.informer.AddEventHandler(t)
 		if err != nil {
 			return fmt.Errorf("add handler to informer: %w", err)
 		}
@@ -96,9 +97,9 @@ func (h *hub) open() error {
 }
 
 func (h *hub) close() {
-	for inf, t := range h.targets {
+	for _, t := range h.targets {
 		if t.reg != nil {
-			_ = inf.RemoveEventHandler(t.reg) // fails only for what is not there
+			_ = t.informer.RemoveEventHandler(t.reg) // fails only for what is not there
 		}
 	}
 }
@@ -108,7 +109,7 @@ func (h *hub) close() {
 func (h *hub) wait(ctx context.Context, informers []cache.SharedIndexInformer) bool {
 	for _, inf := range informers {
 		done := inf.HasSyncedChecker().Done()
-		if reg := h.targets[inf].reg; reg != nil {
+		if reg := h.targets[inf.GetIndexer()].reg; reg != nil {
 			done = reg.HasSyncedChecker().Done()
 		}
 		select {

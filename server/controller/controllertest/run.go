@@ -32,7 +32,7 @@ type Env struct {
 	Metadata  metadata.Interface
 	Informers informers.SharedInformerFactory
 	Events    record.EventRecorder
-	Clock     clock.Clock
+	Clock     clock.WithDelayedExecution
 }
 
 // Build makes the controllers under test.
@@ -175,3 +175,28 @@ func (w testWriter) Write(p []byte) (int, error) {
 }
 
 var _ io.Writer = testWriter{}
+
+// NewEnv returns what controllers get, with an API of its own, for tests that run
+// no controllers.
+func NewEnv(t *testing.T) Env {
+	api := NewAPI()
+	client, err := kubernetes.NewForConfig(api.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	meta, err := metadata.NewForConfig(api.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Env{
+		API: api, Client: client, Metadata: meta, Informers: informers.NewSharedInformerFactory(client, 0),
+		Events: &record.FakeRecorder{}, Clock: clock.RealClock{},
+	}
+}
+
+// Start runs the controllers against an API of their own until the returned
+// function is called.
+func Start(t *testing.T, build Build) (stop func()) {
+	s := newSession(t, build, nil)
+	return s.stop
+}

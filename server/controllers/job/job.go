@@ -126,7 +126,9 @@ func (r *reconciler) Reconcile(ctx context.Context, key string) (controller.Resu
 		return controller.Result{RequeueAfter: pending.Recheck}, nil
 	}
 	p := &pass{reconciler: r, key: key, job: job.DeepCopy(), pods: own, now: r.clock.Now()}
-	err = p.run(ctx)
+	if err = p.run(ctx); apierrors.IsNotFound(err) {
+		return controller.Result{}, nil // deleted meanwhile; that event frees the pods
+	}
 	return controller.Result{RequeueAfter: p.again}, err
 }
 

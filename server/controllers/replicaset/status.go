@@ -8,6 +8,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/utils/ptr"
@@ -59,5 +60,8 @@ func (r *reconciler) writeStatus(ctx context.Context, rs *appsv1.ReplicaSet, sta
 	if apiequality.Semantic.DeepEqual(rs.Status, status) {
 		return nil
 	}
-	return r.kind.updateStatus(ctx, rs, status)
+	if err := r.kind.updateStatus(ctx, rs, status); !apierrors.IsNotFound(err) {
+		return err
+	}
+	return nil // deleted meanwhile
 }

@@ -1,0 +1,58 @@
+package controllers_test
+
+import (
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"skiff/server/controller"
+	"skiff/server/controller/controllertest"
+	"skiff/server/controller/events"
+	"skiff/server/controllers"
+	"skiff/server/controllers/apiserver"
+	"skiff/server/controllers/nodeipam"
+	"skiff/server/controllers/nodelifecycle"
+)
+
+func deps(e controllertest.Env, log *slog.Logger) controllers.Deps {
+	return controllers.Deps{
+		Client: e.Client, Metadata: e.Metadata, Informers: e.Informers, Events: events.NewSink(e.Client, e.Clock, log),
+		Clock: e.Clock, Logger: log,
+		RootCA:   func() []byte { return []byte("PEM") },
+		NodeIPAM: nodeipam.Config{ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.42.0.0/16")}, MaskSize4: 24},
+		// The scripts' nodes don't report.
+		NodeLifecycle: nodelifecycle.Config{MonitorGrace: 10000 * time.Hour},
+		ServiceCIDRs:  []netip.Prefix{netip.MustParsePrefix("10.43.0.0/16")},
+		APIServer: apiserver.Config{
+			Addresses: func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("192.168.1.4")} },
+			Port:      6443, ServiceIP: netip.MustParseAddr("10.43.0.1"),
+		},
+	}
+}
+
+func build(e controllertest.Env) ([]controller.Controller, error) {
+	return controllers.All(deps(e, slog.New(slog.DiscardHandler)))
+}
+
+// TestScripts runs all controllers together.
+func TestScripts(t *testing.T) { controllertest.Script(t, build) }
+
+// TestIdleGoroutines holds what the engine and its controllers cost while idle:
+// the informers' goroutines, and none of their own but the collector's.
+func TestIdleGoroutines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := runtime.NumGoroutine()
+		stop := controllertest.Start(t, build)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		idle := runtime.NumGoroutine() - before
+		t.Logf("%d goroutines while idle", idle)
+		if idle > 400 {
+			t.Errorf("%d goroutines while idle", idle)
+		}
+		stop()
+	})
+}

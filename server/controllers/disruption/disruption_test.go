@@ -1,0 +1,17 @@
+package disruption_test
+
+import (
+	"testing"
+
+	"skiff/server/controller"
+	"skiff/server/controller/controllertest"
+	"skiff/server/controllers/disruption"
+)
+
+func build(e controllertest.Env) ([]controller.Controller, error) {
+	return []controller.Controller{disruption.New(e.Client, e.Informers, e.Events, e.Clock, nil)}, nil
+}
+
+func TestScripts(t *testing.T) { controllertest.Script(t, build) }
+
+func TestFaults(t *testing.T) { controllertest.Faults(t, build, 2, 3) }
