@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -252,6 +253,9 @@ func (cp *controlPlane) run(ctx context.Context, listener net.Listener, observer
 		err = serveErr
 	}
 	cp.informers.Shutdown()
+	if errors.Is(err, context.Canceled) {
+		return nil // told to stop, as every part below says in its own way
+	}
 	return err
 }
 

@@ -1,0 +1,66 @@
+# Skiff. `make help` lists what can be made.
+
+VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo v0.1.0-dev)
+COMMIT     := $(shell git rev-parse HEAD 2>/dev/null)
+DATE       := $(shell git log -1 --format=%cI 2>/dev/null)
+LDFLAGS    := -s -w -X skiff/version.Skiff=$(VERSION) -X skiff/version.Commit=$(COMMIT) -X skiff/version.Date=$(DATE)
+GOBUILD    := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
+DIST_ARCHS := amd64 arm64 arm riscv64
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps:
+	@scripts/deps
+
+.PHONY: payload
+payload: deps
+	@scripts/payload
+
+.PHONY: build
+build: payload ## build bin/skiff, one executable without dynamic libraries
+	@mkdir -p bin
+	$(GOBUILD) -o bin/skiff .
+
+.PHONY: quickstart
+quickstart: build ## start a cluster here, with an example application on it
+	@scripts/quickstart
+
+.PHONY: test
+test: build ## lint, unit, integration and end-to-end tests; needs root
+	@scripts/test
+
+.PHONY: test-race
+test-race: ## the packages that share memory most, under the race detector
+	go test -race ./store/... ./scheduler/... ./proxy/... ./server/api ./server/controller/... ./agent/pod
+
+.PHONY: test-crash
+test-crash: ## kill the store 200 times, and cut its power 200 times
+	SKIFF_CRASH_ROUNDS=200 go test ./test/crash -run 'TestKill|TestPowerCut' -v -timeout 60m
+
+.PHONY: lint
+lint: ## formatting, vet and staticcheck
+	@scripts/lint
+
+.PHONY: bench
+bench: ## the figures of store, API server and proxy on this machine
+	go test -run XXX -bench . ./store/cluster ./server/api ./proxy/nft
+
+.PHONY: footprint
+footprint: build ## what an idle server costs, and how long it takes to start
+	@scripts/footprint
+
+.PHONY: dist
+dist: ## cross-build dist/skiff-ARCH for amd64, arm64, arm (v7) and riscv64
+	@scripts/deps $(DIST_ARCHS)
+	@scripts/payload $(DIST_ARCHS)
+	@mkdir -p dist
+	for arch in $(DIST_ARCHS); do GOARCH=$$arch GOARM=7 $(GOBUILD) -o dist/skiff-$$arch . || exit 1; done
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin dist
