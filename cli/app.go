@@ -75,6 +75,7 @@ func printError(w io.Writer, err error) {
 func newApp(stdout, stderr io.Writer) *cli.App {
 	app := &cli.App{
 		Name:                 "skiff",
+		HelpName:             "skiff",
 		Usage:                "a Kubernetes cluster in one small process",
 		UsageText:            "skiff COMMAND [flags]",
 		Version:              version.Skiff,
@@ -85,6 +86,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		ErrWriter:            stderr,
 		ExitErrHandler:       func(*cli.Context, error) {},
 		OnUsageError:         onUsageError,
+		Flags:                []cli.Flag{&cli.BoolFlag{Name: "version", Usage: "as the command version", DisableDefaultText: true}},
 		Action:               unknownCommand,
 		Commands: []*cli.Command{
 			serverCommand(),
@@ -108,6 +110,9 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 
 // unknownCommand is what runs if the first argument names no command.
 func unknownCommand(c *cli.Context) error {
+	if c.Bool("version") {
+		return printVersion(c)
+	}
 	if !c.Args().Present() {
 		return cli.ShowAppHelp(c)
 	}
@@ -140,7 +145,7 @@ func commandLine(c *cli.Context) string {
 	if c.Command == nil || c.Command.Name == c.App.Name {
 		return "skiff"
 	}
-	return c.App.Name + " " + strings.TrimPrefix(c.Command.FullName(), c.App.Name+" ")
+	return c.Command.HelpName
 }
 
 // requireRoot refuses early what would fail halfway.

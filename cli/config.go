@@ -3,7 +3,9 @@ package cli
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,21 +31,21 @@ func loadConfig(c *cli.Context) error {
 		return usagef("config: %w", err)
 	}
 	var values map[string]any
-	if err := yaml.Unmarshal(b, &values); err != nil {
+	if err := yaml.UnmarshalStrict(b, &values); err != nil {
 		return usagef("%s: %w", path, err)
 	}
 	return applyConfig(c, path, values, known)
 }
 
 func applyConfig(c *cli.Context, path string, values map[string]any, known []string) error {
-	for key, value := range values {
+	for _, key := range slices.Sorted(maps.Keys(values)) {
 		if !slices.Contains(known, key) {
 			return usagef("%s: there is no key %q%s", path, key, didYouMean(key, known))
 		}
 		if c.IsSet(key) || !slices.Contains(flagNames(c.Command.Flags), key) {
 			continue
 		}
-		texts, err := configTexts(value)
+		texts, err := configTexts(values[key])
 		if err != nil {
 			return usagef("%s: %s: %w", path, key, err)
 		}
@@ -81,6 +83,18 @@ func configTexts(value any) ([]string, error) {
 	default:
 		return nil, errors.New("must be a text, a number, true, false, or a list of these")
 	}
+}
+
+// dataDir is the data folder that the flags or the configuration file name. It is
+// absolute, as the server takes it: the names of what runs from it depend on it.
+func dataDir(c *cli.Context) (string, error) {
+	if err := loadConfig(c); err != nil {
+		return "", err
+	}
+	if c.String(flagDataDir) == "" {
+		return "", usagef("data-dir: must not be empty")
+	}
+	return filepath.Abs(c.String(flagDataDir))
 }
 
 // configKeys are the flags of all long-running commands: one file may serve

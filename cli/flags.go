@@ -36,6 +36,10 @@ func listFlag(name, usage string, value ...string) cli.Flag {
 	return f
 }
 
+func configFlag() cli.Flag {
+	return stringFlag(flagConfig, defaultConfigFile, "configuration file, its keys are the flags' names")
+}
+
 func dataDirFlag() cli.Flag {
 	return stringFlag(flagDataDir, defaultDataDir, "folder for everything that must survive a restart")
 }
@@ -43,7 +47,7 @@ func dataDirFlag() cli.Flag {
 // commonFlags are those of every long-running command.
 func commonFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: flagConfig, Value: defaultConfigFile, Usage: "configuration file, its keys are the flags' names", EnvVars: env(flagConfig)},
+		configFlag(),
 		dataDirFlag(),
 		stringFlag("token", "", "secret that agents join with"),
 		stringFlag("token-file", "", "file that holds the token"),

@@ -22,11 +22,11 @@ func imagesCommand() *cli.Command {
 			{
 				Name: "import", Usage: "import archives (docker save, OCI; .tar, .tar.gz, .tar.zst)",
 				UsageText: "skiff images import FILE...   (- reads standard input)",
-				Flags:     []cli.Flag{dataDirFlag()}, Action: importImages,
+				Flags:     []cli.Flag{configFlag(), dataDirFlag()}, Action: importImages,
 			},
 			{
 				Name: "list", Usage: "list the images that containers can run from",
-				UsageText: "skiff images list", Flags: []cli.Flag{dataDirFlag()}, Action: listImages,
+				UsageText: "skiff images list", Flags: []cli.Flag{configFlag(), dataDirFlag()}, Action: listImages,
 			},
 		},
 		Action: func(c *cli.Context) error {
@@ -42,7 +42,11 @@ func importImages(c *cli.Context) error {
 	if !c.Args().Present() {
 		return usagef("images import: name at least one archive")
 	}
-	client := images.Dial(node.ImagesSocket(c.String(flagDataDir)))
+	dir, err := dataDir(c)
+	if err != nil {
+		return err
+	}
+	client := images.Dial(node.ImagesSocket(dir))
 	var errs []error
 	for _, path := range c.Args().Slice() {
 		names, err := importArchive(c, client, path)
@@ -74,7 +78,11 @@ func listImages(c *cli.Context) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
-	list, err := images.Dial(node.ImagesSocket(c.String(flagDataDir))).List(c.Context)
+	dir, err := dataDir(c)
+	if err != nil {
+		return err
+	}
+	list, err := images.Dial(node.ImagesSocket(dir)).List(c.Context)
 	if err != nil {
 		return fmt.Errorf("images list: %w", err)
 	}

@@ -1,9 +1,13 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -17,26 +21,32 @@ func kubectlCommand() *cli.Command {
 		Usage:           "run the built-in kubectl, as administrator where the credentials can be read",
 		UsageText:       "skiff kubectl ARGUMENTS...",
 		SkipFlagParsing: true,
-		Action:          runKubectl,
+		// For their variables and the keys of the configuration file alone.
+		Flags:  []cli.Flag{configFlag(), dataDirFlag(), stringFlag(flagWriteKubeconfig, defaultKubeconfig, "")},
+		Action: runKubectl,
 	}
 }
 
 // runKubectl becomes kubectl: signals, terminal and exit code are its own.
 func runKubectl(c *cli.Context) error {
-	dir, err := payload.Stage(kubectlDir(), payload.Kubectl)
+	data, err := dataDir(c)
+	if err != nil && !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	dir, err := payload.Stage(kubectlDir(data), payload.Kubectl)
 	if err != nil {
 		return fmt.Errorf("kubectl: %w", err)
 	}
 	path := filepath.Join(dir, payload.Kubectl)
-	err = syscall.Exec(path, append([]string{"kubectl"}, c.Args().Slice()...), kubectlEnvironment(os.Environ()))
+	err = syscall.Exec(path, append([]string{"kubectl"}, c.Args().Slice()...), kubectlEnvironment(os.Environ(), c.String(flagWriteKubeconfig)))
 	return fmt.Errorf("kubectl: run %s: %w", path, err)
 }
 
 // kubectlDir is the server's own folder for root, and a folder of the user's
 // cache for others.
-func kubectlDir() string {
+func kubectlDir(dataDir string) string {
 	if os.Geteuid() == 0 {
-		return filepath.Join(dataDirFromEnvironment(), "bin")
+		return filepath.Join(dataDir, "bin")
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -45,28 +55,21 @@ func kubectlDir() string {
 	return filepath.Join(cache, "skiff", "bin")
 }
 
-// dataDirFromEnvironment serves commands that hand all their arguments on.
-func dataDirFromEnvironment() string {
-	if dir := os.Getenv(env(flagDataDir)[0]); dir != "" {
-		return dir
-	}
-	return defaultDataDir
-}
-
-// kubectlEnvironment names the administrator's credentials, unless the user
-// named others.
-func kubectlEnvironment(environ []string) []string {
-	if os.Getenv("KUBECONFIG") != "" {
-		return environ
-	}
-	path := os.Getenv(env(flagWriteKubeconfig)[0])
-	if path == "" {
-		path = defaultKubeconfig
+// kubectlEnvironment adds the administrator's credentials at path to environ, if
+// they can be read and the user named no others.
+func kubectlEnvironment(environ []string, path string) []string {
+	const name = "KUBECONFIG="
+	for _, e := range environ {
+		if strings.HasPrefix(e, name) && e != name {
+			return environ
+		}
 	}
 	f, err := os.Open(path)
 	if err != nil {
 		return environ
 	}
 	f.Close()
-	return append(environ, "KUBECONFIG="+path)
+	// An empty variable counts as none, but would hide a second one.
+	environ = slices.DeleteFunc(slices.Clone(environ), func(e string) bool { return e == name })
+	return append(environ, name+path)
 }

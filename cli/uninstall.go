@@ -4,8 +4,11 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -21,6 +24,7 @@ func uninstallCommand() *cli.Command {
 		UsageText:   "skiff uninstall [--yes]",
 		Description: "Stop `skiff server` first. The containers, their networks, mounts and cgroups, the\nkernel rules, the data folder and the kubeconfig are removed; nothing else is.",
 		Flags: []cli.Flag{
+			configFlag(),
 			dataDirFlag(),
 			listFlag("cluster-dns", "service address of the cluster's DNS", "10.43.0.10"),
 			stringFlag(flagWriteKubeconfig, defaultKubeconfig, "the administrator's credentials"),
@@ -34,6 +38,10 @@ func runUninstall(c *cli.Context) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
+	dir, err := dataDir(c)
+	if err != nil {
+		return err
+	}
 	p := parser{Context: c}
 	dns := p.addrs("cluster-dns")
 	if err := p.err(); err != nil {
@@ -42,13 +50,15 @@ func runUninstall(c *cli.Context) error {
 	if err := requireRoot("skiff uninstall"); err != nil {
 		return err
 	}
-	dataDir := c.String(flagDataDir)
+	if err := mustBeOurs(dir); err != nil {
+		return err
+	}
 	if !c.Bool("yes") {
-		if err := confirm(c, dataDir); err != nil {
+		if err := confirm(c, dir); err != nil {
 			return err
 		}
 	}
-	return uninstall(c, dataDir, dns)
+	return uninstall(c, dir, dns)
 }
 
 func confirm(c *cli.Context, dataDir string) error {
@@ -63,12 +73,14 @@ func confirm(c *cli.Context, dataDir string) error {
 	return nil
 }
 
-// uninstall goes on after an error, so that a second run has less to do.
+// uninstall goes on after an error, so that a second run has less to do. The data
+// folder stays while something may still be mounted below it: what is removed
+// through a mount is not skiff's.
 func uninstall(c *cli.Context, dataDir string, dns []netip.Addr) error {
-	errs := []error{
-		containerd.Purge(c.Context, containerd.PurgeFor(dataDir)),
-		proxy.Remove(dns),
-		os.RemoveAll(dataDir),
+	purged := containerd.Purge(c.Context, containerd.PurgeFor(dataDir))
+	errs := []error{purged, proxy.Remove(dns)}
+	if purged == nil {
+		errs = append(errs, removeDataDir(dataDir))
 	}
 	if err := os.Remove(c.String(flagWriteKubeconfig)); err != nil && !os.IsNotExist(err) {
 		errs = append(errs, err)
@@ -78,4 +90,44 @@ func uninstall(c *cli.Context, dataDir string, dns []netip.Addr) error {
 	}
 	fmt.Fprintf(c.App.Writer, "removed %s and all that ran from it\n", dataDir)
 	return nil
+}
+
+// serverState are the folders that every server makes in its data folder first.
+var serverState = []string{"pki", "store"}
+
+// mustBeOurs refuses a folder that holds something, but not what a server makes:
+// a mistyped --data-dir must not cost a home or a root file system.
+func mustBeOurs(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("uninstall: %w", err)
+	}
+	for _, name := range serverState {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			return usagef("uninstall: %s is not a data folder of skiff, it has no %s in it; nothing was removed", dir, name)
+		}
+	}
+	return nil
+}
+
+// removeDataDir removes what a server is known by last, and only if the rest
+// could be removed, so that a second run still knows the folder.
+func removeDataDir(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		if !slices.Contains(serverState, e.Name()) {
+			errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
 }

@@ -82,7 +82,6 @@ type stream struct {
 	version string
 	table   tableOptions
 	headed  bool // a Table's column definitions are sent
-	buf     []byte
 }
 
 func (s *stream) begin() {
