@@ -95,5 +95,5 @@ func (s *store) count(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// notExist says whether a data file is new.
+// notExist tells that a data file is yet to be made.
 func notExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
