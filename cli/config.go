@@ -51,7 +51,7 @@ func applyConfig(c *cli.Context, path string, values map[string]any, known []str
 		}
 		for _, text := range texts {
 			if err := c.Set(key, text); err != nil {
-				return usagef("%s: %s: %w", path, key, err)
+				return usagef("%s: %s: invalid value %q: %w", path, key, text, err)
 			}
 		}
 	}

@@ -29,8 +29,8 @@ func privileged(image string) *corev1.Pod {
 	}}}
 }
 
-// validate returns the error and the warnings.
-func validate(t *testing.T, ns *corev1.Namespace, op admission.Operation, resource string, obj, old runtime.Object) (error, string) {
+// validate returns the warnings and the error.
+func validate(t *testing.T, ns *corev1.Namespace, op admission.Operation, resource string, obj, old runtime.Object) (string, error) {
 	t.Helper()
 	p := New(
 		func(context.Context, string) (*corev1.Namespace, error) { return ns, nil },
@@ -43,7 +43,8 @@ func validate(t *testing.T, ns *corev1.Namespace, op admission.Operation, resour
 	a := at.Write(op, resource, obj, old, at.Bob())
 	var warnings []string
 	a.Warn = func(s string) { warnings = append(warnings, s) }
-	return p.Validate(t.Context(), a), strings.Join(warnings, "\n")
+	err := p.Validate(t.Context(), a)
+	return strings.Join(warnings, "\n"), err
 }
 
 const violation = `PodSecurity "baseline:latest": privileged (container "c" must not set securityContext.privileged=true)`
@@ -67,7 +68,7 @@ func TestPods(t *testing.T) {
 		if tc.old != nil {
 			old = tc.old
 		}
-		err, warn := validate(t, tc.ns, tc.op, tc.resource, tc.obj, old)
+		warn, err := validate(t, tc.ns, tc.op, tc.resource, tc.obj, old)
 		at.Check(t, name, err, tc.err)
 		if warn != tc.warn {
 			t.Errorf("%s: warnings %q", name, warn)
@@ -77,7 +78,7 @@ func TestPods(t *testing.T) {
 
 func TestTemplateIsWarnedOnly(t *testing.T) {
 	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "d"}, Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: privileged("i").Spec}}}
-	err, warn := validate(t, namespace("enforce", "baseline", "warn", "baseline"), admission.Create, "deployments.apps", d, nil)
+	warn, err := validate(t, namespace("enforce", "baseline", "warn", "baseline"), admission.Create, "deployments.apps", d, nil)
 	at.Check(t, "deployment", err, "")
 	if warn != "would violate "+violation {
 		t.Errorf("warnings %q", warn)
@@ -85,14 +86,14 @@ func TestTemplateIsWarnedOnly(t *testing.T) {
 }
 
 func TestNamespaces(t *testing.T) {
-	err, _ := validate(t, nil, admission.Create, "namespaces", namespace("enforce", "strict"), nil)
+	_, err := validate(t, nil, admission.Create, "namespaces", namespace("enforce", "strict"), nil)
 	at.Check(t, "unknown level", err, `metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: "strict": must be one of privileged, baseline, restricted`)
-	err, warn := validate(t, nil, admission.Update, "namespaces", namespace("enforce", "baseline"), namespace())
+	warn, err := validate(t, nil, admission.Update, "namespaces", namespace("enforce", "baseline"), namespace())
 	at.Check(t, "stricter", err, "")
 	if warn != "existing pods in namespace \"shop\" violate the new PodSecurity enforce level \"baseline:latest\"\na (and 1 other pod): privileged" {
 		t.Errorf("warnings %q", warn)
 	}
-	_, warn = validate(t, nil, admission.Update, "namespaces", namespace("enforce", "baseline"), namespace("enforce", "restricted"))
+	warn, _ = validate(t, nil, admission.Update, "namespaces", namespace("enforce", "baseline"), namespace("enforce", "restricted"))
 	if warn != "" {
 		t.Errorf("relaxing warns: %q", warn)
 	}
