@@ -1,13 +1,14 @@
 // Package serve runs an HTTP server the way a pod should: it says no to
 // readiness probes and finishes what it has begun when it is told to end.
 //
-//	err := serve.Run(ctx, ":8080", mux)
+//	serve.Main(":8080", mux)
 package serve
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -24,15 +25,19 @@ const drain = 8 * time.Second
 func Main(addr string, handler *http.ServeMux) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if err := Run(ctx, addr, handler); err != nil {
+	l, err := net.Listen("tcp", addr)
+	if err == nil {
+		err = Run(ctx, l, handler)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-// Run serves handler on addr, with /healthz and /readyz added, until ctx ends
+// Run serves handler on l, with /healthz and /readyz added, until ctx ends
 // and the requests that have begun are answered.
-func Run(ctx context.Context, addr string, handler *http.ServeMux) error {
+func Run(ctx context.Context, l net.Listener, handler *http.ServeMux) error {
 	var ending atomic.Bool
 	handler.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	handler.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
@@ -42,12 +47,12 @@ func Run(ctx context.Context, addr string, handler *http.ServeMux) error {
 		}
 		fmt.Fprintln(w, "ok")
 	})
-	server := &http.Server{Addr: addr, Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 	done := make(chan error, 1)
-	go func() { done <- server.ListenAndServe() }()
+	go func() { done <- server.Serve(l) }()
 	select {
 	case err := <-done:
-		return fmt.Errorf("serve %s: %w", addr, err)
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	case <-ctx.Done():
 	}
 	ending.Store(true)
@@ -55,10 +60,10 @@ func Run(ctx context.Context, addr string, handler *http.ServeMux) error {
 	defer cancel()
 	err := server.Shutdown(rest)
 	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve %s: %w", addr, err)
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	}
 	if err != nil {
-		return fmt.Errorf("serve %s: end what had begun: %w", addr, err)
+		return fmt.Errorf("serve %s: end what had begun: %w", l.Addr(), err)
 	}
 	return nil
 }
