@@ -32,7 +32,8 @@ func loadConfig(c *cli.Context) error {
 	}
 	var values map[string]any
 	if err := yaml.UnmarshalStrict(b, &values); err != nil {
-		return usagef("%s: %w", path, err)
+		// The library breaks its lists of mistakes into lines.
+		return usagef("%s: %s", path, strings.Join(strings.Fields(err.Error()), " "))
 	}
 	return applyConfig(c, path, values, known)
 }
