@@ -63,7 +63,7 @@ type NodeConfig struct {
 }
 
 // Parts are what Disable can name.
-var Parts = []string{"dns", "proxy", "scheduler", "controllers", "manifests"}
+var Parts = []string{"dns", "proxy", "scheduler", "controllers"}
 
 // Validate fills what was left open and returns every mistake, one line each.
 func (c *Config) Validate() error {

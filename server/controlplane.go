@@ -33,6 +33,7 @@ import (
 	"skiff/server/controller/events"
 	"skiff/server/controllers"
 	"skiff/server/controllers/apiserver"
+	certificatecontroller "skiff/server/controllers/certificates"
 	"skiff/server/controllers/nodeipam"
 	"skiff/server/openapi"
 	"skiff/server/pki"
@@ -167,8 +168,11 @@ func (cp *controlPlane) makeLoops(handler http.Handler) error {
 		cp.controllers, err = controllers.All(controllers.Deps{
 			Client: clientset, Metadata: meta, Informers: cp.informers, Events: cp.events, Clock: clock.RealClock{}, Logger: slog.Default(),
 			RootCA:       func() []byte { return cp.state.pki.Server.PEM },
-			NodeIPAM:     nodeipam.Config{ClusterCIDRs: cfg.ClusterCIDRs, MaskSize4: 24, MaskSize6: 64},
-			ServiceCIDRs: cfg.ServiceCIDRs,
+			Certificates: certificatecontroller.Config{Client: cp.state.pki.Client, Serving: cp.state.pki.Server},
+			// Upstream's default: pods that ended are kept for their logs.
+			TerminatedPods: 12500,
+			NodeIPAM:       nodeipam.Config{ClusterCIDRs: cfg.ClusterCIDRs, MaskSize4: 24, MaskSize6: 64},
+			ServiceCIDRs:   cfg.ServiceCIDRs,
 			APIServer: apiserver.Config{
 				Addresses: func() []netip.Addr { return []netip.Addr{cfg.AdvertiseAddress} },
 				Port:      int32(cfg.HTTPSPort), ServiceIP: cp.serviceIPs()[0],
