@@ -59,8 +59,8 @@ type hub struct {
 
 type target struct {
 	informer cache.SharedIndexInformer
-	sources []func(old, new any)
-	reg     cache.ResourceEventHandlerRegistration
+	sources  []func(old, new any)
+	reg      cache.ResourceEventHandlerRegistration
 }
 
 func newHub() *hub { return &hub{targets: map[cache.Indexer]*target{}} }

@@ -43,5 +43,8 @@ func cell(o *object, path string) string {
 			vals = append(vals, fmt.Sprint(v.Interface()))
 		}
 	}
+	if strings.HasPrefix(path, ".endpoints[") {
+		slices.Sort(vals) // the endpoints of a slice come in no order
+	}
 	return strings.Join(vals, ",")
 }
