@@ -28,6 +28,7 @@ import (
 	"skiff/server/controllers/disruption"
 	"skiff/server/controllers/endpoints"
 	"skiff/server/controllers/endpointslice"
+	"skiff/server/controllers/endpointslicemirroring"
 	"skiff/server/controllers/garbage"
 	"skiff/server/controllers/job"
 	"skiff/server/controllers/namespace"
@@ -111,6 +112,7 @@ func All(d Deps) ([]controller.Controller, error) {
 
 		// Services.
 		endpointslice.New(d.Client, d.Informers, ev("endpoint-slice-controller"), d.Logger),
+		endpointslicemirroring.New(d.Client, d.Informers),
 		endpoints.New(d.Client, d.Informers, ev("endpoint-controller")),
 
 		// Deletion.
