@@ -203,13 +203,6 @@ func (q *queue) due() {
 	q.arm()
 }
 
-// idle tells that nothing waits or is in process; delayed keys don't count.
-func (q *queue) idle() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(q.fifo) == 0 && len(q.active) == 0
-}
-
 type delay struct {
 	key   string
 	at    time.Time
