@@ -10,6 +10,7 @@ package logs
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -67,7 +68,7 @@ func files(path string) []string {
 // both streams together.
 func Tail(path string, lines int, limit int64) (string, error) {
 	var out bytes.Buffer
-	err := Read(nil, path, Options{Tail: int64(lines)}, &out, &out)
+	err := Read(context.Background(), path, Options{Tail: int64(lines)}, &out, &out)
 	if err != nil {
 		return "", err
 	}

@@ -47,7 +47,6 @@ type world struct {
 	m      *Manager
 	cancel context.CancelFunc
 	done   chan struct{}
-	stop   []func()
 }
 
 // eventLog keeps events as lines.

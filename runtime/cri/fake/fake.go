@@ -45,7 +45,6 @@ type Runtime struct {
 	fails      map[string][]error
 	calls      []string
 	watchers   map[int]*watcher
-	files      map[string][]byte
 	podCIDR    string
 
 	streamOnce sync.Once
