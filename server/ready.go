@@ -28,12 +28,26 @@ func (cp *controlPlane) awaitReady(ctx context.Context, observer Observer) error
 	}
 	summary := Summary{
 		URL: cp.cfg.URL(), Kubeconfig: cp.cfg.WriteKubeconfig, Took: time.Since(started),
-		Healthy: func() error { return nil },
+		Healthy: cp.healthy,
 	}
 	if cp.node != nil {
 		summary.Node = cp.cfg.NodeName
 	}
 	observer.Ready(summary)
+	return nil
+}
+
+// healthTimeout bounds the read that tells whether the store still answers.
+const healthTimeout = 5 * time.Second
+
+// healthy returns what keeps the store from answering: without it, nothing in
+// the process can go on.
+func (cp *controlPlane) healthy() error {
+	ctx, cancel := context.WithTimeout(context.Background(), healthTimeout)
+	defer cancel()
+	if _, err := cp.state.store.Count(ctx, "namespaces/"); err != nil {
+		return fmt.Errorf("the store does not answer: %w", err)
+	}
 	return nil
 }
 

@@ -1,6 +1,6 @@
 //go:build openapigen
 
-// The program generate writes the OpenAPI documents that package openapi serves.
+// Command generate writes the OpenAPI documents that package openapi serves.
 // It is run by generate.sh, after openapi-gen has written the package definitions.
 package main
 
