@@ -4,8 +4,13 @@ VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo v
 COMMIT     := $(shell git rev-parse HEAD 2>/dev/null)
 DATE       := $(shell git log -1 --format=%cI 2>/dev/null)
 LDFLAGS    := -s -w -X skiff/version.Skiff=$(VERSION) -X skiff/version.Commit=$(COMMIT) -X skiff/version.Date=$(DATE)
-GOBUILD    := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
+GOBUILD    := go build -ldflags '$(LDFLAGS)'
 DIST_ARCHS := amd64 arm64 arm riscv64
+
+# One set of flags for all that is compiled, so that building, linting and
+# testing share what the compiler has made.
+export GOFLAGS     := -trimpath $(GOFLAGS)
+export CGO_ENABLED := 0
 
 .DEFAULT_GOAL := help
 
@@ -36,7 +41,7 @@ test: build ## lint, unit, integration and end-to-end tests; needs root
 
 .PHONY: test-race
 test-race: ## the packages that share memory most, under the race detector
-	go test -race ./store/... ./scheduler/... ./proxy/... ./server/api ./server/controller/... ./agent/pod
+	CGO_ENABLED=1 go test -race ./store/... ./scheduler/... ./proxy/... ./server/api ./server/controller/... ./agent/pod
 
 .PHONY: test-crash
 test-crash: ## kill the store 200 times, and cut its power 200 times
