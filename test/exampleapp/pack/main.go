@@ -8,17 +8,13 @@
 package main
 
 import (
-	"archive/tar"
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
+
+	"skiff/test/image"
 )
 
 func main() {
@@ -44,76 +40,19 @@ func pack(out, name, env, arch, program string) error {
 		return err
 	}
 	entry := "/bin/" + filepath.Base(program)
-	layer, err := archive(
-		file{name: "bin/", mode: 0o755},
-		file{name: entry[1:], mode: 0o755, data: data},
-		file{name: "tmp/", mode: 0o1777})
-	if err != nil {
-		return err
+	img := image.Image{
+		Name: name, Arch: arch, Entrypoint: []string{entry}, User: "65532:65532",
+		Files: []image.File{
+			{Name: "bin/"}, {Name: entry[1:], Mode: 0o755, Data: data},
+			{Name: "tmp/", Mode: 0o1777},
+		},
 	}
-	config, err := json.Marshal(imageConfig(entry, env, arch, layer))
-	if err != nil {
-		return err
-	}
-	configName := digest(config) + ".json"
-	manifest, err := json.Marshal([]map[string]any{
-		{"Config": configName, "RepoTags": []string{name}, "Layers": []string{"layer.tar"}},
-	})
-	if err != nil {
-		return err
-	}
-	image, err := archive(
-		file{name: "manifest.json", mode: 0o644, data: manifest},
-		file{name: configName, mode: 0o644, data: config},
-		file{name: "layer.tar", mode: 0o644, data: layer})
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(out, image, 0o644)
-}
-
-// imageConfig is the OCI image configuration (image-spec v1).
-func imageConfig(entry, env, arch string, layer []byte) map[string]any {
-	vars := []string{"PATH=/bin"}
 	if env != "" {
-		vars = append(vars, env)
+		img.Env = []string{env}
 	}
-	return map[string]any{
-		"os": "linux", "architecture": arch,
-		"config": map[string]any{"Env": vars, "Entrypoint": []string{entry}, "User": "65532:65532"},
-		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + digest(layer)}},
+	archive, err := img.Archive()
+	if err != nil {
+		return err
 	}
-}
-
-// file is an entry of an archive; a folder's name ends in a slash.
-type file struct {
-	name string
-	mode int64
-	data []byte
-}
-
-func archive(files ...file) ([]byte, error) {
-	var out bytes.Buffer
-	w := tar.NewWriter(&out)
-	for _, f := range files {
-		header := tar.Header{Typeflag: tar.TypeReg, Name: f.name, Mode: f.mode, Size: int64(len(f.data))}
-		if strings.HasSuffix(f.name, "/") {
-			header.Typeflag = tar.TypeDir
-		}
-		if err := w.WriteHeader(&header); err != nil {
-			return nil, fmt.Errorf("archive %s: %w", f.name, err)
-		}
-		if _, err := w.Write(f.data); err != nil {
-			return nil, fmt.Errorf("archive %s: %w", f.name, err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
-}
-
-func digest(data []byte) string {
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
+	return os.WriteFile(out, archive, 0o644)
 }
