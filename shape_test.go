@@ -181,16 +181,20 @@ func TestSiblings(t *testing.T) {
 }
 
 // helper are packages that exist for tests: they drag in testing, or fake what
-// must be real.
+// must be real. So does all that is below test/.
 var helper = regexp.MustCompile(`test$|^fakes?$`)
+
+func isHelper(importPath string) bool {
+	return in(below(importPath), "test") || helper.MatchString(path.Base(importPath))
+}
 
 func TestHelpersStayInTests(t *testing.T) {
 	for _, p := range packages(t) {
-		if helper.MatchString(path.Base(p.ImportPath)) {
+		if isHelper(p.ImportPath) {
 			continue
 		}
 		for _, imported := range p.Imports {
-			if ours(imported) && helper.MatchString(path.Base(imported)) {
+			if ours(imported) && isHelper(imported) {
 				t.Errorf("%s imports %s, which is for tests", p.ImportPath, imported)
 			}
 			if imported == "testing" {

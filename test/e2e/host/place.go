@@ -1,0 +1,144 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// prefix begins the name of each folder and namespace that this package makes.
+const prefix = "ske-"
+
+// place is a folder and the network namespace of the same name. The folder is
+// locked as long as the process lives that made it, which tells others that it
+// is in use.
+type place struct {
+	name, dir string
+	lock      *os.File
+}
+
+func newPlace(t testing.TB) *place {
+	t.Helper()
+	dir, err := os.MkdirTemp("", prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := lockPlace(dir)
+	if err == nil {
+		err = p.makeNamespace()
+	}
+	if err != nil {
+		os.RemoveAll(dir)
+		t.Fatalf("make a host: %v", err)
+	}
+	return p
+}
+
+// lockPlace takes a folder over that no living process holds.
+func lockPlace(dir string) (*place, error) {
+	lock, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	return &place{name: filepath.Base(dir), dir: dir, lock: lock}, nil
+}
+
+func (p *place) dataDir() string    { return filepath.Join(p.dir, "data") }
+func (p *place) kubeconfig() string { return filepath.Join(p.dir, "kubeconfig.yaml") }
+func (p *place) configFile() string { return filepath.Join(p.dir, "config.yaml") }
+
+// writeConfig tells skiff where it is.
+func (p *place) writeConfig(nodeName string) error {
+	text := fmt.Sprintf("data-dir: %s\nwrite-kubeconfig: %s\nnode-name: %s\n", p.dataDir(), p.kubeconfig(), nodeName)
+	return errors.Join(os.WriteFile(p.configFile(), []byte(text), 0o600), os.MkdirAll(p.home(), 0o700))
+}
+
+// home is that of the commands which run on the host: kubectl keeps files there.
+func (p *place) home() string { return filepath.Join(p.dir, "home") }
+
+// environ is this process's without what would speak to skiff or to kubectl.
+func (p *place) environ() []string {
+	env := []string{"HOME=" + p.home(), "SKIFF_CONFIG=" + p.configFile()}
+	for _, e := range os.Environ() {
+		name, _, _ := strings.Cut(e, "=")
+		switch {
+		case strings.HasPrefix(name, "SKIFF_"), name == "HOME", name == "KUBECONFIG", name == "NOTIFY_SOCKET", name == "WATCHDOG_USEC":
+		default:
+			env = append(env, e)
+		}
+	}
+	return env
+}
+
+// installed tells whether a server ever ran from the data folder.
+func (p *place) installed() bool {
+	_, err := os.Stat(filepath.Join(p.dataDir(), "store"))
+	return err == nil
+}
+
+func (p *place) uninstall(binary string) error {
+	cmd := exec.Command("nsenter", p.enter(binary, "uninstall", "--yes")...)
+	cmd.Env = p.environ()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("skiff uninstall: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// enter is what nsenter(1) is told to run a command in the namespace. The `ip
+// netns exec` of iproute2 would not do: it hides the cgroups.
+func (p *place) enter(name string, args ...string) []string {
+	return append([]string{"--net=" + p.namespacePath(), name}, args...)
+}
+
+func (p *place) remove() error {
+	defer p.lock.Close()
+	return errors.Join(p.deleteNamespace(), os.RemoveAll(p.dir))
+}
+
+var sweep sync.Once
+
+// sweepOnce removes what test runs left behind that were killed.
+func sweepOnce(t testing.TB, binary string) {
+	sweep.Do(func() {
+		dirs, err := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, dir := range dirs {
+			p, err := lockPlace(dir)
+			if err != nil {
+				continue // its process lives
+			}
+			t.Logf("removing %s, which an earlier run left behind", dir)
+			if err := p.removeDead(binary); err != nil {
+				t.Logf("cannot remove all of it: %v", err)
+			}
+		}
+	})
+}
+
+// removeDead ends what runs in a dead process's place, and removes it.
+func (p *place) removeDead(binary string) error {
+	var errs []error
+	pids, err := p.processes()
+	errs = append(errs, err)
+	for _, pid := range pids {
+		errs = append(errs, unix.Kill(pid, unix.SIGKILL))
+	}
+	if p.installed() {
+		errs = append(errs, p.uninstall(binary))
+	}
+	return errors.Join(append(errs, p.remove())...)
+}
