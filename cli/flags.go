@@ -44,6 +44,14 @@ func dataDirFlag() cli.Flag {
 	return stringFlag(flagDataDir, defaultDataDir, "folder for everything that must survive a restart")
 }
 
+func serviceCIDRFlag() cli.Flag {
+	return listFlag("service-cidr", "address range of the services, one per family", "10.43.0.0/16")
+}
+
+func clusterDNSFlag() cli.Flag {
+	return listFlag("cluster-dns", "service address of the cluster's DNS (default: the tenth one of service-cidr)")
+}
+
 // commonFlags are those of every long-running command.
 func commonFlags() []cli.Flag {
 	return []cli.Flag{
@@ -75,8 +83,8 @@ func controlPlaneFlags() []cli.Flag {
 		stringFlag("advertise-address", "", "address where others reach this server (default: the node's)"),
 		listFlag("tls-san", "further host name or address for the server's certificate"),
 		listFlag("cluster-cidr", "address range of the pods, one per family", "10.42.0.0/16"),
-		listFlag("service-cidr", "address range of the services, one per family", "10.43.0.0/16"),
-		listFlag("cluster-dns", "service address of the cluster's DNS", "10.43.0.10"),
+		serviceCIDRFlag(),
+		clusterDNSFlag(),
 		stringFlag("cluster-domain", "cluster.local", "domain of the cluster's DNS names"),
 		&cli.BoolFlag{Name: "disable-agent", Usage: "run the control plane only, no node", EnvVars: env("disable-agent")},
 		listFlag("disable", "part not to start"),

@@ -15,6 +15,7 @@ import (
 
 	"skiff/proxy"
 	"skiff/runtime/containerd"
+	"skiff/server"
 )
 
 func uninstallCommand() *cli.Command {
@@ -26,7 +27,8 @@ func uninstallCommand() *cli.Command {
 		Flags: []cli.Flag{
 			configFlag(),
 			dataDirFlag(),
-			listFlag("cluster-dns", "service address of the cluster's DNS", "10.43.0.10"),
+			serviceCIDRFlag(),
+			clusterDNSFlag(),
 			stringFlag(flagWriteKubeconfig, defaultKubeconfig, "the administrator's credentials"),
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"},
 		},
@@ -42,9 +44,8 @@ func runUninstall(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	p := parser{Context: c}
-	dns := p.addrs("cluster-dns")
-	if err := p.err(); err != nil {
+	dns, err := clusterDNS(c)
+	if err != nil {
 		return err
 	}
 	if err := requireRoot("skiff uninstall"); err != nil {
@@ -59,6 +60,20 @@ func runUninstall(c *cli.Context) error {
 		}
 	}
 	return uninstall(c, dir, dns)
+}
+
+// clusterDNS are the addresses that a server with these flags took.
+func clusterDNS(c *cli.Context) ([]netip.Addr, error) {
+	p := parser{Context: c}
+	dns, cidrs := p.addrs("cluster-dns"), p.prefixes("service-cidr")
+	if err := p.err(); err != nil || len(dns) > 0 {
+		return dns, err
+	}
+	a, err := server.DefaultClusterDNS(cidrs)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return []netip.Addr{a}, nil
 }
 
 func confirm(c *cli.Context, dataDir string) error {

@@ -35,8 +35,10 @@ type Config struct {
 	Token     string
 	TokenFile string
 
-	ClusterCIDRs  []netip.Prefix
-	ServiceCIDRs  []netip.Prefix
+	ClusterCIDRs []netip.Prefix
+	ServiceCIDRs []netip.Prefix
+	// ClusterDNS are the service addresses of the cluster's DNS; none means
+	// DefaultClusterDNS.
 	ClusterDNS    []netip.Addr
 	ClusterDomain string
 
@@ -140,11 +142,7 @@ func (c *Config) validateNetwork() (errs []error) {
 			}
 		}
 	}
-	for _, a := range c.ClusterDNS {
-		if !slices.ContainsFunc(c.ServiceCIDRs, func(p netip.Prefix) bool { return p.Contains(a) }) {
-			bad("cluster-dns: %s is not in the service range %s", a, joinPrefixes(c.ServiceCIDRs))
-		}
-	}
+	errs = append(errs, c.completeClusterDNS()...)
 	if msgs := validation.IsDNS1123Subdomain(c.ClusterDomain); len(msgs) > 0 {
 		bad("cluster-domain: %q is not a domain: %s", c.ClusterDomain, msgs[0])
 	}
