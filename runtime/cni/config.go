@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"skiff/atomicfile"
 	"skiff/runtime/cni/ipam"
 	"skiff/runtime/instance"
 )
@@ -101,12 +102,7 @@ func (c Config) Write(confDir string) (changed bool, err error) {
 	if err := os.MkdirAll(confDir, 0o755); err != nil {
 		return false, err
 	}
-	// The temporary name has no extension that a CNI runtime would read.
-	tmp := filepath.Join(confDir, "."+configFile+".tmp")
-	if err := os.WriteFile(tmp, data, 0o644); err != nil {
-		return false, err
-	}
-	return true, os.Rename(tmp, path)
+	return true, atomicfile.Write(path, data, 0o644)
 }
 
 // RemoveConfig takes the configuration out of confDir again.

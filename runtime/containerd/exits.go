@@ -18,6 +18,8 @@ import (
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/ttrpc"
 	"golang.org/x/sync/errgroup"
+
+	"skiff/atomicfile"
 )
 
 // A container that ends while no daemon runs leaves its exit code with its
@@ -135,9 +137,5 @@ func (c *checkpoint) finish(at time.Time, code uint32) error {
 	if err != nil {
 		return err
 	}
-	tmp := c.path + ".skiff"
-	if err := os.WriteFile(tmp, data, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(tmp, c.path)
+	return atomicfile.Write(c.path, data, 0o600)
 }

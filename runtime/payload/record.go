@@ -2,9 +2,10 @@ package payload
 
 import (
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
+
+	"skiff/atomicfile"
 )
 
 // recordFile remembers which staged files were found intact, and what their
@@ -60,13 +61,5 @@ func (r record) save(dir string) error {
 	if err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(dir, recordFile+"-")
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(data)
-	if err = errors.Join(err, tmp.Close()); err != nil {
-		return errors.Join(err, os.Remove(tmp.Name()))
-	}
-	return os.Rename(tmp.Name(), filepath.Join(dir, recordFile))
+	return atomicfile.Write(filepath.Join(dir, recordFile), data, 0o600)
 }

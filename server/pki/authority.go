@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"skiff/atomicfile"
 )
 
 // Epoch is the earliest time that this program takes for true: no certificate is
@@ -91,7 +93,7 @@ func createAuthority(name, crt, keyPath string) (*Authority, error) {
 		return nil, fmt.Errorf("make authority %s: %w", name, err)
 	}
 	a := &Authority{Cert: cert, PEM: encodeCertificate(der), key: key}
-	return a, WriteFile(crt, a.PEM, 0o644, true)
+	return a, atomicfile.WriteSync(crt, a.PEM, 0o644)
 }
 
 // Pool returns a pool with the authority as its only root.

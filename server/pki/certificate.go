@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"skiff/atomicfile"
 )
 
 // Certificate is an identity's certificate; it renews itself. It is safe for
@@ -160,7 +162,7 @@ func (c *Certificate) save() error {
 	if err != nil {
 		return err
 	}
-	if err := WriteFile(c.path, append(key, chain...), 0o600, false); err != nil {
+	if err := atomicfile.Write(c.path, append(key, chain...), 0o600); err != nil {
 		return err
 	}
 	c.unsaved = false

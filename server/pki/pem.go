@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"skiff/atomicfile"
 )
 
 const (
@@ -103,5 +105,5 @@ func createKey(path string) (*ecdsa.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return key, WriteFile(path, data, 0o600, true)
+	return key, atomicfile.WriteSync(path, data, 0o600)
 }

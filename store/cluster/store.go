@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"skiff/atomicfile"
 	"skiff/store"
 	"skiff/store/fsm"
 	"skiff/store/raftlog"
@@ -147,7 +148,7 @@ func (s *Store) openIdentity(newest raft.SnapshotMeta) error {
 	if err := s.id.write(path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(s.cfg.Dir))
+	return atomicfile.SyncDir(filepath.Dir(s.cfg.Dir))
 }
 
 func (s *Store) bootstrap(last uint64) error {

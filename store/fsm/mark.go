@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"skiff/atomicfile"
 )
 
 // formatVersion is that of the state file, the mark and the snapshots.
@@ -69,31 +71,5 @@ func (m *mark) write(path string) error {
 	if err != nil {
 		return err
 	}
-	return writeFileSync(path, append(b, '\n'))
-}
-
-// writeFileSync replaces path such that a power cut leaves the old or the new
-// contents, and the new ones once it has returned.
-func writeFileSync(path string, data []byte) error {
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return atomicfile.WriteSync(path, append(b, '\n'), 0o600)
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+
+	"skiff/atomicfile"
 )
 
 const (
@@ -110,7 +112,7 @@ func (l *Log) open() error {
 	}
 	if missing != nil {
 		// A new log.db has synced itself, but not its name.
-		if err := syncDir(l.opts.Dir); err != nil {
+		if err := atomicfile.SyncDir(l.opts.Dir); err != nil {
 			return fmt.Errorf("open the raft log: %w", err)
 		}
 	}

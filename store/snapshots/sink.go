@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"github.com/hashicorp/raft"
+
+	"skiff/atomicfile"
 )
 
 // Create implements raft.SnapshotStore. One snapshot is written at a time.
@@ -71,7 +73,7 @@ func (k *sink) Close() error {
 	if err := os.Rename(k.path, filepath.Join(k.store.dir, name)); err != nil {
 		return fmt.Errorf("write a snapshot: %w", err)
 	}
-	if err := syncDir(k.store.dir); err != nil {
+	if err := atomicfile.SyncDir(k.store.dir); err != nil {
 		return fmt.Errorf("write a snapshot: %w", err)
 	}
 	if err := k.store.removeAllBut(name); err != nil {
@@ -105,12 +107,4 @@ func (k *sink) Cancel() error {
 	k.done = true
 	_ = k.file.Close() // may be closed already
 	return os.Remove(k.path)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

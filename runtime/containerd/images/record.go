@@ -2,12 +2,13 @@ package images
 
 import (
 	"encoding/json"
-	"errors"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"syscall"
+
+	"skiff/atomicfile"
 )
 
 // imported is what is known of an archive: what the file looked like, and
@@ -61,9 +62,5 @@ func (r record) save(path string, old record) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, data, 0o600); err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	return os.Rename(tmp, path)
+	return atomicfile.Write(path, data, 0o600)
 }
