@@ -29,6 +29,18 @@ func For(informer cache.SharedIndexInformer) Source {
 	}}
 }
 
+// ForOne wakes the loop with the key of one object, on that object's changes.
+func ForOne(informer cache.SharedIndexInformer, key string) Source {
+	all := For(informer)
+	return Source{Informer: informer, Keys: func(old, new any, enqueue func(string)) {
+		all.Keys(old, new, func(k string) {
+			if k == key {
+				enqueue(k)
+			}
+		})
+	}}
+}
+
 // Watch wakes the loop with what keys finds for a change; old or new is nil if
 // the object appeared or went away.
 func Watch[T any](informer cache.SharedIndexInformer, keys func(old, new *T, enqueue func(key string))) Source {

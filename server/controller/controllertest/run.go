@@ -57,10 +57,14 @@ type Build func(e Env) ([]controller.Controller, error)
 //	peek FILE RESOURCE PATH...      the same for a state that passes; not under faults
 //
 // With -update the files named by expect and peek are rewritten.
-func Script(t *testing.T, build Build) {
-	files, err := filepath.Glob("testdata/*.txtar")
+func Script(t *testing.T, build Build) { ScriptDir(t, "testdata", build) }
+
+// ScriptDir is Script for a folder of its own, for controllers that are
+// configured otherwise.
+func ScriptDir(t *testing.T, dir string, build Build) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.txtar"))
 	if err != nil || len(files) == 0 {
-		t.Fatalf("no scripts in testdata: %v", err)
+		t.Fatalf("no scripts in %s: %v", dir, err)
 	}
 	for _, f := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(f), ".txtar"), func(t *testing.T) {

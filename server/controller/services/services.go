@@ -1,5 +1,5 @@
-// Package services finds the services that a pod serves for, for the controllers
-// that publish their endpoints.
+// Package services is what the controllers that publish endpoints share: it finds
+// the services that a pod serves for, and keeps slices that come from no pods.
 package services
 
 import (

@@ -21,6 +21,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"skiff/server/controller"
+	"skiff/server/controller/services"
 )
 
 const (
@@ -50,7 +51,7 @@ func New(client kubernetes.Interface, f informers.SharedInformerFactory, cfg Con
 	return controller.Controller{
 		Name: "kubernetes-service", Reconciler: r, Keys: []string{key},
 		Sources: []controller.Source{
-			only(controller.For(svc.Informer()), key), only(controller.For(ep.Informer()), key), only(controller.For(slice.Informer()), key),
+			controller.ForOne(svc.Informer(), key), controller.ForOne(ep.Informer(), key), controller.ForOne(slice.Informer(), key),
 			controller.Watch(ns.Informer(), func(old, new *corev1.Namespace, enqueue func(string)) {
 				if old == nil && new.Name == metav1.NamespaceDefault {
 					enqueue(key)
@@ -69,19 +70,6 @@ func New(client kubernetes.Interface, f informers.SharedInformerFactory, cfg Con
 			return nil
 		},
 	}
-}
-
-// only narrows a source to one key.
-func only(s controller.Source, key string) controller.Source {
-	keys := s.Keys
-	s.Keys = func(old, new any, enqueue func(string)) {
-		keys(old, new, func(k string) {
-			if k == key {
-				enqueue(k)
-			}
-		})
-	}
-	return s
 }
 
 type reconciler struct {
@@ -204,25 +192,5 @@ func (r *reconciler) publishSlice(ctx context.Context, addrs []netip.Addr) error
 	for _, a := range addrs {
 		want.Endpoints = append(want.Endpoints, discoveryv1.Endpoint{Addresses: []string{a.String()}, Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(true)}})
 	}
-	slices := r.client.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault)
-	have, err := r.slices.EndpointSlices(metav1.NamespaceDefault).Get(name)
-	if err == nil && have.AddressType != want.AddressType { // immutable
-		if err = slices.Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-			return err
-		}
-		err = apierrors.NewNotFound(discoveryv1.Resource("endpointslices"), name)
-	}
-	if apierrors.IsNotFound(err) {
-		_, err = slices.Create(ctx, want, metav1.CreateOptions{})
-		return ignoreExists(err)
-	}
-	if err != nil || apiequality.Semantic.DeepEqual(have.Endpoints, want.Endpoints) &&
-		apiequality.Semantic.DeepEqual(have.Ports, want.Ports) && have.Labels[discoveryv1.LabelServiceName] == name {
-		return err
-	}
-	update := have.DeepCopy()
-	update.Endpoints, update.Ports = want.Endpoints, want.Ports
-	metav1.SetMetaDataLabel(&update.ObjectMeta, discoveryv1.LabelServiceName, name)
-	_, err = slices.Update(ctx, update, metav1.UpdateOptions{})
-	return err
+	return services.EnsureSlice(ctx, r.client, r.slices, want)
 }
