@@ -32,9 +32,6 @@ import (
 	"skiff/server/controller/refs"
 )
 
-// hashLabel holds a revision's hash.
-const hashLabel = "controller.kubernetes.io/hash"
-
 // Client reads and writes revisions.
 type Client struct {
 	API    kubernetes.Interface
@@ -46,6 +43,8 @@ type Owner struct {
 	metav1.Object
 	Kind     schema.GroupVersionKind
 	Selector *metav1.LabelSelector
+	// HashLabel is the label of a revision that holds its hash.
+	HashLabel string
 	// Live reads the owner from the API.
 	Live func(ctx context.Context) (metav1.Object, error)
 }
@@ -105,7 +104,7 @@ func New(o Owner, template *corev1.PodTemplateSpec, revision int64, collisions i
 	if rev.Labels == nil {
 		rev.Labels = map[string]string{}
 	}
-	rev.Labels[hashLabel] = hash
+	rev.Labels[o.HashLabel] = hash
 	return rev, nil
 }
 

@@ -126,7 +126,7 @@ func (r *reconciler) Reconcile(ctx context.Context, key string) (controller.Resu
 
 func (r *reconciler) owner(set *appsv1.DaemonSet) history.Owner {
 	return history.Owner{
-		Object: set, Kind: gvk, Selector: set.Spec.Selector,
+		Object: set, Kind: gvk, Selector: set.Spec.Selector, HashLabel: appsv1.ControllerRevisionHashLabelKey,
 		Live: func(ctx context.Context) (metav1.Object, error) {
 			return r.client.AppsV1().DaemonSets(set.Namespace).Get(ctx, set.Name, metav1.GetOptions{})
 		},
@@ -170,7 +170,7 @@ func (r *reconciler) sync(ctx context.Context, key string, set *appsv1.DaemonSet
 	if err != nil {
 		return controller.Result{}, err
 	}
-	d := &day{reconciler: r, key: key, set: set, nodes: nodes, hash: rev.Labels["controller.kubernetes.io/hash"], now: r.clock.Now(), byNode: byNode(own)}
+	d := &day{reconciler: r, key: key, set: set, nodes: nodes, hash: rev.Labels[appsv1.ControllerRevisionHashLabelKey], now: r.clock.Now(), byNode: byNode(own)}
 	var again time.Duration
 	var actErr error
 	if set.DeletionTimestamp == nil {
@@ -194,7 +194,7 @@ func (r *reconciler) sync(ctx context.Context, key string, set *appsv1.DaemonSet
 	live := map[string]bool{rev.Name: true}
 	for _, old := range revs {
 		for _, p := range own {
-			if p.Labels[appsv1.ControllerRevisionHashLabelKey] == old.Labels["controller.kubernetes.io/hash"] {
+			if p.Labels[appsv1.ControllerRevisionHashLabelKey] == old.Labels[appsv1.ControllerRevisionHashLabelKey] {
 				live[old.Name] = true
 			}
 		}

@@ -116,9 +116,14 @@ func target(pod *corev1.Pod) string {
 	return ""
 }
 
+// byNode leaves out pods that ended and are being deleted: only a finalizer still
+// holds them, and their node may have its next pod.
 func byNode(own []*corev1.Pod) map[string][]*corev1.Pod {
 	out := map[string][]*corev1.Pod{}
 	for _, p := range own {
+		if pods.IsTerminal(p) && p.DeletionTimestamp != nil {
+			continue
+		}
 		if n := target(p); n != "" {
 			out[n] = append(out[n], p)
 		}

@@ -100,7 +100,7 @@ func (r *reconciler) Reconcile(ctx context.Context, key string) (controller.Resu
 
 func (r *reconciler) owner(set *appsv1.StatefulSet) history.Owner {
 	return history.Owner{
-		Object: set, Kind: gvk, Selector: set.Spec.Selector,
+		Object: set, Kind: gvk, Selector: set.Spec.Selector, HashLabel: "controller.kubernetes.io/hash",
 		Live: func(ctx context.Context) (metav1.Object, error) {
 			return r.client.AppsV1().StatefulSets(set.Namespace).Get(ctx, set.Name, metav1.GetOptions{})
 		},
