@@ -134,7 +134,7 @@ func (cp *controlPlane) makeAPI() error {
 		Store: cp.state.store,
 		Resources: builtin.Resources(builtin.Deps{
 			Core: core.Deps{
-				ServiceCIDRs: cfg.ServiceCIDRs, Nodes: newNodeConn(c.Nodes().Lister(), p, toNodes),
+				ServiceCIDRs: cfg.ServiceCIDRs, ServiceOwners: cfg.serviceOwners(), Nodes: newNodeConn(c.Nodes().Lister(), p, toNodes),
 				Token: issuer.Create, Authorizer: rights,
 			},
 			RBAC:           rbac.Deps{Rules: rights.RBAC.Resolver(), Authorizer: rights},
@@ -173,6 +173,7 @@ func (cp *controlPlane) makeLoops(handler http.Handler) error {
 			TerminatedPods: 12500,
 			NodeIPAM:       nodeipam.Config{ClusterCIDRs: cfg.ClusterCIDRs, MaskSize4: 24, MaskSize6: 64},
 			ServiceCIDRs:   cfg.ServiceCIDRs,
+			ClusterDNS:     cfg.dnsAddresses(),
 			APIServer: apiserver.Config{
 				Addresses: func() []netip.Addr { return []netip.Addr{cfg.AdvertiseAddress} },
 				Port:      int32(cfg.HTTPSPort), ServiceIP: cp.serviceIPs()[0],
@@ -278,7 +279,9 @@ func (cp *controlPlane) start(ctx context.Context, group *errgroup.Group) error 
 	if cp.node != nil {
 		group.Go(func() error { return cp.node.Run(ctx, func() {}) })
 	}
-	startInformers := func(context.Context) { cp.informers.Start(ctx.Done()) }
+	// With the context itself: one made of its channel costs a goroutine for each
+	// context that is derived from it, two per informer.
+	startInformers := func(context.Context) { cp.informers.StartWithContext(ctx) }
 	if cp.controllers == nil {
 		startInformers(ctx)
 		return nil

@@ -31,7 +31,7 @@ func run(t *testing.T, log *strings.Builder, reconcile controller.Func) {
 		done := make(chan error)
 		cfg := controller.Config{
 			Logger:         slog.New(slog.NewTextHandler(log, nil)),
-			StartInformers: func(ctx context.Context) { e.Informers.Start(ctx.Done()) },
+			StartInformers: e.Informers.StartWithContext,
 		}
 		go func() {
 			done <- controller.Run(ctx, cfg, []controller.Controller{{

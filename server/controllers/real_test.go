@@ -44,13 +44,14 @@ func TestAgainstTheAPIServer(t *testing.T) {
 	f := client.Informers(c)
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	d := deps(controllertest.Env{Client: c, Metadata: metadata.NewForConfigOrDie(cfg), Informers: f, Clock: clock.RealClock{}}, log)
+	d.ClusterDNS = []netip.Addr{netip.MustParseAddr("10.43.0.10")}
 	list, err := controllers.All(d)
 	if err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 2)
 	go func() {
-		done <- controller.Run(ctx, controller.Config{Logger: log, StartInformers: func(ctx context.Context) { f.Start(ctx.Done()) }}, list)
+		done <- controller.Run(ctx, controller.Config{Logger: log, StartInformers: f.StartWithContext}, list)
 	}()
 	go func() { done <- playAgent(ctx, c) }()
 	t.Cleanup(func() {
@@ -93,7 +94,7 @@ func decode[T any](t *testing.T, text string) *T {
 const podSpec = `{containers: [{name: c, image: i}]}`
 
 func scenario(t *testing.T, ctx context.Context, c kubernetes.Interface) {
-	for _, ns := range []string{"default", "app"} {
+	for _, ns := range []string{"default", "kube-system", "app"} {
 		_, err := c.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}, metav1.CreateOptions{})
 		if err != nil {
 			t.Fatal(err)
@@ -145,6 +146,14 @@ spec: {clusterIP: None, selector: {app: web}, ports: [{name: http, port: 80}]}`)
 	eventually(t, "the kubernetes service", func() (bool, string) {
 		e, err := c.CoreV1().Endpoints("default").Get(ctx, "kubernetes", metav1.GetOptions{})
 		return err == nil && len(e.Subsets) == 1, fmt.Sprint(e, err)
+	})
+	eventually(t, "the kube-dns service", func() (bool, string) {
+		s, err := c.CoreV1().Services("kube-system").Get(ctx, "kube-dns", metav1.GetOptions{})
+		if err != nil || s.Spec.ClusterIP != "10.43.0.10" {
+			return false, fmt.Sprint(s, err)
+		}
+		l, err := c.DiscoveryV1().EndpointSlices("kube-system").List(ctx, metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=kube-dns"})
+		return err == nil && len(l.Items) == 1 && l.Items[0].Endpoints[0].Addresses[0] == "10.43.0.10", fmt.Sprint(l, err)
 	})
 	eventually(t, "a block of addresses", func() (bool, string) {
 		n, err := c.CoreV1().Nodes().Get(ctx, "n1", metav1.GetOptions{})

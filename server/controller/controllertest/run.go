@@ -153,7 +153,7 @@ func (s *session) start() {
 		s.t.Fatal(err)
 	}
 	s.done.Go(func() {
-		err := controller.Run(ctx, controller.Config{Clock: clock.RealClock{}, Logger: log, StartInformers: func(ctx context.Context) { f.Start(ctx.Done()) }}, list)
+		err := controller.Run(ctx, controller.Config{Clock: clock.RealClock{}, Logger: log, StartInformers: f.StartWithContext}, list)
 		if err != nil {
 			s.t.Error(err)
 		}
