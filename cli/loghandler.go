@@ -3,10 +3,13 @@ package cli
 import (
 	"context"
 	"log/slog"
+	"slices"
+	"strings"
 )
 
 // libraryHandler lowers the libraries' chatter: what they call information is
-// for debugging here, since a healthy idle system logs nothing.
+// for debugging here, since a healthy idle system logs nothing, and so is what
+// only says that somebody's stream has ended.
 type libraryHandler struct{ next slog.Handler }
 
 func (h libraryHandler) lower(l slog.Level) slog.Level {
@@ -22,6 +25,12 @@ func (h libraryHandler) Enabled(ctx context.Context, l slog.Level) bool {
 
 func (h libraryHandler) Handle(ctx context.Context, r slog.Record) error {
 	r.Level = h.lower(r.Level)
+	if endOfStream(r) {
+		r.Level = slog.LevelDebug
+	}
+	if !h.next.Enabled(ctx, r.Level) {
+		return nil
+	}
 	return h.next.Handle(ctx, r)
 }
 
@@ -31,4 +40,35 @@ func (h libraryHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 func (h libraryHandler) WithGroup(name string) slog.Handler {
 	return libraryHandler{h.next.WithGroup(name)}
+}
+
+// streamEnds are what the libraries log as errors when a client of exec, attach
+// or port-forward goes away.
+var streamEnds = []string{
+	"Error on socket receive",
+	"Error proxying data from client to backend",
+	"Error proxying data from backend to client",
+}
+
+// streamFailures begin the errors of streams that their client is told as well: a
+// command that is not there, a port that nobody listens on.
+var streamFailures = []string{
+	"error executing command in container",
+	"error attaching to container",
+	"error forwarding port",
+}
+
+func endOfStream(r slog.Record) bool {
+	if slices.Contains(streamEnds, r.Message) {
+		return true
+	}
+	found := false
+	if r.Message == "Unhandled Error" {
+		r.Attrs(func(a slog.Attr) bool {
+			text := a.Value.String()
+			found = a.Key == "err" && slices.ContainsFunc(streamFailures, func(p string) bool { return strings.HasPrefix(text, p) })
+			return !found
+		})
+	}
+	return found
 }

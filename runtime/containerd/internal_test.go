@@ -123,6 +123,7 @@ func TestLogsGoToSlog(t *testing.T) {
 	std.WithError(errors.New("boom")).WithField("id", 7).Warn("look")
 	std.Info("each step")
 	std.Warn("failed check for fsverity support")
+	std.Error("ttrpc: received message on inactive stream")
 	line := out.String()
 	for _, part := range []string{"level=WARN", "msg=look", "err=boom", "id=7"} {
 		if !strings.Contains(line, part) {

@@ -12,16 +12,14 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
 	"github.com/sirupsen/logrus"
-	"k8s.io/klog/v2"
 )
 
-// routeLogs sends what containerd logs through logrus and klog, both global to
-// the process, into slog. containerd reports each step of each pod at level
-// info: here that is debug. fatal takes the error with which it would end the
-// process; the goroutine that reports it ends instead.
+// routeLogs sends what containerd logs through logrus, which is global to the
+// process, into slog; klog, which it uses for streams, is the process's to route.
+// containerd reports each step of each pod at level info: here that is debug.
+// fatal takes the error with which it would end the process; the goroutine that
+// reports it ends instead.
 func routeLogs(logger *slog.Logger, fatal func(error)) {
-	klog.SetSlogLogger(logger)
-
 	std := logrus.StandardLogger()
 	std.SetOutput(io.Discard)
 	std.SetFormatter(noFormat{})
@@ -39,11 +37,15 @@ func routeLogs(logger *slog.Logger, fatal func(error)) {
 }
 
 // harmless says of a message that it tells of nothing wrong: of something that
-// this box lacks and nothing here needs, or of cleaning up what is gone already
-// after a start that failed, which the caller reports.
+// this box lacks and nothing here needs, or will only have later (the network's
+// configuration, at the first start); of cleaning up what is gone already after
+// a start that failed, which the caller reports; of a shim that ends while it is
+// talked to.
 func harmless(msg string, err error) bool {
 	switch {
-	case msg == "failed check for fsverity support", msg == "copy shim log":
+	case msg == "failed check for fsverity support", msg == "copy shim log",
+		msg == "ttrpc: received message on inactive stream", msg == "failed sending message on channel",
+		strings.HasPrefix(msg, "failed to load cni during init"), strings.HasPrefix(msg, "Failed to close stdin for container"):
 		return true
 	case msg == "failed to delete task":
 		return errdefs.IsNotFound(errgrpc.ToNative(err))

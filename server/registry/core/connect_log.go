@@ -1,11 +1,13 @@
 package core
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -117,11 +119,7 @@ func copyLog(w http.ResponseWriter, r *http.Request, transport http.RoundTripper
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode < http.StatusOK || resp.StatusCode > http.StatusPartialContent {
-		text, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
-		if err != nil {
-			return apierrors.NewInternalError(err)
-		}
-		return apierrors.NewGenericServerResponse(resp.StatusCode, "", schema.GroupResource{Resource: "pods/log"}, name, string(text), 0, true)
+		return agentError(resp, name)
 	}
 	w.Header().Set("Content-Type", "text/plain")
 	w.WriteHeader(http.StatusOK)
@@ -132,6 +130,23 @@ func copyLog(w http.ResponseWriter, r *http.Request, transport http.RoundTripper
 	}
 	_, _ = io.Copy(out, resp.Body) // headers are out: a broken copy ends the answer
 	return nil
+}
+
+// agentError is the Status of an answer that is no log. The agent's own words are
+// what helps, so they become the message.
+func agentError(resp *http.Response, name string) error {
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	if err != nil {
+		return apierrors.NewInternalError(err)
+	}
+	message := strings.TrimSpace(string(text))
+	switch resp.StatusCode {
+	case http.StatusInternalServerError:
+		return apierrors.NewInternalError(errors.New(message))
+	case http.StatusBadRequest:
+		return apierrors.NewBadRequest(message)
+	}
+	return apierrors.NewGenericServerResponse(resp.StatusCode, "", schema.GroupResource{Resource: "pods/log"}, name, message, 0, false)
 }
 
 // flushWriter sends each write at once.

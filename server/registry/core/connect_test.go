@@ -12,11 +12,16 @@ import (
 	"skiff/server/registry/core"
 )
 
-// agent is a node whose answers are the requests it got.
+// agent is a node whose answers are the requests it got; it has no earlier
+// containers.
 type agent struct{ server *httptest.Server }
 
 func newAgent(t *testing.T) *agent {
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("previous") {
+			http.Error(w, "previous terminated container not found", http.StatusBadRequest)
+			return
+		}
 		_, _ = io.WriteString(w, r.Method+" "+r.URL.String())
 	}))
 	t.Cleanup(s.Close)
@@ -65,6 +70,7 @@ func TestConnect(t *testing.T) {
 	}{
 		{"pods", "log", "one", "", "", 200, "GET /containerLogs/default/one/c"},
 		{"pods", "log", "one", "", "tailLines=5&timestamps=true&previous=0", 200, "GET /containerLogs/default/one/c?tailLines=5&timestamps=true"},
+		{"pods", "log", "one", "", "previous=true", 400, `"message":"previous terminated container not found"`},
 		{"pods", "log", "two", "", "container=b", 200, "GET /containerLogs/default/two/b"},
 		{"pods", "log", "two", "", "", 400, "a container name must be specified for pod two, choose one of: [a b]"},
 		{"pods", "log", "two", "", "container=x", 400, "container x is not valid for pod two"},
