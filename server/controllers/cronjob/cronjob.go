@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 	_ "time/tzdata" // a box may have no time zone database
 
@@ -37,6 +38,7 @@ func New(client kubernetes.Interface, f informers.SharedInformerFactory, events 
 	r := &reconciler{
 		client: client, events: events, clock: clk, crons: crons.Lister(), jobs: jobs.Lister(),
 		pending: pending.New(crons.Informer().GetIndexer()), pendingJobs: pending.New(jobs.Informer().GetIndexer()),
+		known: map[string]known{},
 	}
 	return controller.Controller{
 		Name: "cronjob", Reconciler: r, Workers: 5,
@@ -51,6 +53,41 @@ type reconciler struct {
 	crons                batchlisters.CronJobLister
 	jobs                 batchlisters.JobLister
 	pending, pendingJobs *pending.Tracker
+
+	mu    sync.Mutex
+	known map[string]known
+}
+
+// known is the schedule that a cron job was last seen with, and since when if
+// that was seen as well.
+type known struct {
+	spec, zone string
+	since      time.Time
+}
+
+// scheduledSince returns when the cron job got its schedule, zero if that was
+// before this process began: what a new schedule missed in the past is not made
+// up for.
+func (r *reconciler) scheduledSince(key, spec, zone string, now time.Time) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k, ok := r.known[key]
+	if !ok || k.spec != spec || k.zone != zone {
+		k = known{spec: spec, zone: zone}
+		if ok {
+			k.since = now
+		}
+		r.known[key] = k
+	}
+	return k.since
+}
+
+func (r *reconciler) forget(key string) {
+	r.pending.Forget(key)
+	r.pendingJobs.Forget(key)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.known, key)
 }
 
 // Reconcile implements controller.Reconciler.
@@ -61,8 +98,7 @@ func (r *reconciler) Reconcile(ctx context.Context, key string) (controller.Resu
 	}
 	cached, err := r.crons.CronJobs(ns).Get(name)
 	if apierrors.IsNotFound(err) {
-		r.pending.Forget(key)
-		r.pendingJobs.Forget(key)
+		r.forget(key)
 		return controller.Result{}, nil
 	}
 	if err != nil {
@@ -95,6 +131,8 @@ type turn struct {
 	cron  *batchv1.CronJob // a copy
 	jobs  []*batchv1.Job
 	now   time.Time
+	// since is when the cron job got its schedule.
+	since time.Time
 	again time.Duration
 }
 
@@ -125,6 +163,7 @@ func (t *turn) run(ctx context.Context) error {
 			return nil
 		}
 	}
+	t.since = t.scheduledSince(t.key, t.cron.Spec.Schedule, zone, t.now)
 	if t.cron.Spec.Suspend != nil && *t.cron.Spec.Suspend {
 		return nil
 	}
@@ -183,7 +222,7 @@ func (t *turn) unlist(uid types.UID) {
 
 // start makes the job for the latest time that has passed, if it was not made.
 func (t *turn) start(ctx context.Context, s schedule) error {
-	at, missed := latest(t.cron, t.now, s)
+	at, missed := latest(t.cron, t.since, t.now, s)
 	if at.IsZero() {
 		return nil
 	}

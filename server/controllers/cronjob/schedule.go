@@ -26,12 +26,15 @@ func parse(spec, zone string) (s schedule, err error) {
 	return cron.ParseStandard(spec)
 }
 
-// latest returns the last scheduled time that is not after now and after the last
-// start, zero if there is none, and how many were missed.
-func latest(c *batchv1.CronJob, now time.Time, s schedule) (time.Time, int64) {
+// latest returns the last scheduled time that is not after now, and after the last
+// start and since; zero if there is none; and how many were missed.
+func latest(c *batchv1.CronJob, since, now time.Time, s schedule) (time.Time, int64) {
 	from := c.CreationTimestamp.Time
 	if c.Status.LastScheduleTime != nil {
 		from = c.Status.LastScheduleTime.Time
+	}
+	if since.After(from) {
+		from = since
 	}
 	if d := c.Spec.StartingDeadlineSeconds; d != nil {
 		if earliest := now.Add(-time.Duration(*d) * time.Second); earliest.After(from) {
