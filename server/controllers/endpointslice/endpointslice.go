@@ -170,7 +170,8 @@ func (r *reconciler) reconcileNodes(context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.topology.SetNodes(r.log, nodes)
+	// Nodes without a zone are the rule on small clusters: nothing to report.
+	r.topology.SetNodes(r.log.V(1), nodes)
 	for _, key := range r.topology.GetOverloadedServices() {
 		ns, svcName, err := cache.SplitMetaNamespaceKey(key)
 		if err != nil {
