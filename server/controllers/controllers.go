@@ -1,9 +1,7 @@
 // Package controllers lists the cluster's control loops, all in one function.
 //
 //	list, err := controllers.All(deps)
-//	err = controller.Run(ctx, controller.Config{
-//		StartInformers: func(ctx context.Context) { deps.Informers.Start(ctx.Done()) },
-//	}, list)
+//	err = controller.Run(ctx, controller.Config{StartInformers: deps.Informers.StartWithContext}, list)
 package controllers
 
 import (
@@ -31,6 +29,7 @@ import (
 	"skiff/server/controllers/endpointslicemirroring"
 	"skiff/server/controllers/garbage"
 	"skiff/server/controllers/job"
+	"skiff/server/controllers/kubedns"
 	"skiff/server/controllers/namespace"
 	"skiff/server/controllers/nodeipam"
 	"skiff/server/controllers/nodelifecycle"
@@ -60,6 +59,9 @@ type Deps struct {
 	// NodeIPAM is the pods' address range; ServiceCIDRs that of services.
 	NodeIPAM     nodeipam.Config
 	ServiceCIDRs []netip.Prefix
+	// ClusterDNS are the addresses of the service kube-dns, one of each family at
+	// most; none if the cluster's DNS is not Skiff's.
+	ClusterDNS []netip.Addr
 	// NodeLifecycle are the times that nodes may be silent.
 	NodeLifecycle nodelifecycle.Config
 	// TerminatedPods bounds the pods that ended and are kept, 0 for no limit
@@ -86,6 +88,7 @@ func All(d Deps) ([]controller.Controller, error) {
 	list := []controller.Controller{
 		// What new namespaces, nodes and pods need.
 		apiserver.New(d.Client, d.Informers, d.APIServer),
+		kubedns.New(d.Client, d.Informers, d.ClusterDNS),
 		servicecidr.New(d.Client, d.Informers, ev("service-cidrs-controller"), d.Clock, d.ServiceCIDRs),
 		serviceaccount.New(d.Client, d.Informers),
 		rootca.New(d.Client, d.Informers, d.RootCA),
