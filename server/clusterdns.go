@@ -3,6 +3,12 @@ package server
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"skiff/server/controllers/kubedns"
 )
 
 // DefaultClusterDNS is the address of the cluster's DNS where none is named: the
@@ -54,4 +60,33 @@ func (c *Config) checkClusterDNS(a netip.Addr) error {
 		}
 	}
 	return fmt.Errorf("cluster-dns: %s is not in the service range %s", a, joinPrefixes(c.ServiceCIDRs))
+}
+
+// dnsAddresses are those of the service kube-dns, which can have one of each
+// family; none if the cluster's DNS is another program.
+func (c *Config) dnsAddresses() (list []netip.Addr) {
+	if c.Disabled("dns") {
+		return nil
+	}
+	for _, a := range c.ClusterDNS {
+		if !slices.ContainsFunc(list, func(b netip.Addr) bool { return a.Is4() == b.Is4() }) {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// serviceOwners keeps the addresses of the server's own services from other
+// services, which could be faster while the cluster is new.
+func (c *Config) serviceOwners() map[netip.Addr]types.NamespacedName {
+	owners := map[netip.Addr]types.NamespacedName{}
+	for _, p := range c.ServiceCIDRs {
+		owners[firstAddress(p)] = types.NamespacedName{Namespace: metav1.NamespaceDefault, Name: "kubernetes"}
+	}
+	if !c.Disabled("dns") {
+		for _, a := range c.ClusterDNS {
+			owners[a] = types.NamespacedName{Namespace: kubedns.Namespace, Name: kubedns.Name}
+		}
+	}
+	return owners
 }

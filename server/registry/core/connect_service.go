@@ -63,7 +63,7 @@ func (d Deps) endpoint(ctx context.Context, s registry.Objects, namespace, name,
 	if len(endpointSlices) == 0 {
 		return "", apierrors.NewServiceUnavailable(fmt.Sprintf("no endpoints available for service %q", name))
 	}
-	family := newAllocator(d.ServiceCIDRs, d.NodePorts).primary
+	family := newAllocator(d).primary
 	return proxy.RandomEndpoint(name, endpointSlices, port, family, func(e *discoveryv1.Endpoint) bool {
 		return isPodAddress(ctx, s, namespace, e)
 	})

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
@@ -21,6 +22,9 @@ type Deps struct {
 	// ServiceCIDRs are the blocks of the services' addresses, one or two, of
 	// different families; the first is the cluster's primary family.
 	ServiceCIDRs []netip.Prefix
+	// ServiceOwners are service addresses that only the service so named may have,
+	// whether it is there yet or not.
+	ServiceOwners map[netip.Addr]types.NamespacedName
 	// NodePorts is the range of ports that services may take on every node; the
 	// zero value is 30000-32767.
 	NodePorts PortRange

@@ -28,7 +28,7 @@ func services(d Deps) *registry.Resource {
 	r.Rules.Default = registry.Default(defaultService)
 	r.Rules.PrepareCreate = registry.Prepare(func(_ context.Context, s *corev1.Service) { s.Status = corev1.ServiceStatus{} })
 	r.Rules.PrepareUpdate = registry.PrepareUpdate(func(_ context.Context, s, old *corev1.Service) { s.Status = old.Status })
-	allocator := newAllocator(d.ServiceCIDRs, d.NodePorts)
+	allocator := newAllocator(d)
 	r.Rules.Allocate = allocator.allocate
 	r.Rules.Claims = serviceClaims
 	r.Rules.Validate = registry.Validate(func(_ context.Context, s *corev1.Service) field.ErrorList {

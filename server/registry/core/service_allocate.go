@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"skiff/server/registry"
@@ -32,12 +33,13 @@ type allocator struct {
 	pools map[corev1.IPFamily]*addressPool
 	// primary is the family of services that ask for none.
 	primary corev1.IPFamily
+	owners  map[netip.Addr]types.NamespacedName
 	ports   PortRange
 }
 
-func newAllocator(cidrs []netip.Prefix, ports PortRange) *allocator {
-	a := &allocator{pools: map[corev1.IPFamily]*addressPool{}, primary: corev1.IPv4Protocol, ports: ports}
-	for i, cidr := range cidrs {
+func newAllocator(d Deps) *allocator {
+	a := &allocator{pools: map[corev1.IPFamily]*addressPool{}, primary: corev1.IPv4Protocol, owners: d.ServiceOwners, ports: d.NodePorts}
+	for i, cidr := range d.ServiceCIDRs {
 		family := corev1.IPv4Protocol
 		if cidr.Addr().Is6() {
 			family = corev1.IPv6Protocol
@@ -177,7 +179,13 @@ func (a *allocator) address(ctx context.Context, r registry.Reader, s *corev1.Se
 		return "", invalidService(s, field.Invalid(path("spec", "ipFamilies"), family, "not configured on this cluster"))
 	}
 	if want == "" {
-		ip, err := pool.next(ctx, r)
+		ip, err := pool.next(func(ip netip.Addr) (bool, error) {
+			if _, owned := a.owners[ip]; owned {
+				return false, nil
+			}
+			taken, err := r.Exists(ctx, addressKey(ip))
+			return !taken, err
+		})
 		if errors.Is(err, errFull) {
 			return "", apierrors.NewInternalError(fmt.Errorf("failed to allocate a serviceIP for Service %q: %w", s.Name, err))
 		}
@@ -195,6 +203,9 @@ func (a *allocator) address(ctx context.Context, r registry.Reader, s *corev1.Se
 	}
 	if !pool.contains(ip) {
 		return "", refuse(fmt.Errorf("the provided IP (%v) is not in the valid range. The range of valid IPs is %s", ip, pool.cidr))
+	}
+	if owner, owned := a.owners[ip]; owned && (owner.Namespace != s.Namespace || owner.Name != s.Name) {
+		return "", refuse(fmt.Errorf("the provided IP is kept for the service %s", owner))
 	}
 	taken, err := r.Exists(ctx, addressKey(ip))
 	if err != nil {

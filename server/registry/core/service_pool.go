@@ -1,13 +1,10 @@
 package core
 
 import (
-	"context"
 	"encoding/binary"
 	"math"
 	"math/rand/v2"
 	"net/netip"
-
-	"skiff/server/registry"
 )
 
 // addressPool is a block of addresses. Addresses that nobody asked for come out of
@@ -71,13 +68,9 @@ func (p *addressPool) contains(ip netip.Addr) bool {
 	return ip.Compare(p.first) >= 0 && ip.Compare(p.last) <= 0
 }
 
-// next returns a free address, or errFull.
-func (p *addressPool) next(ctx context.Context, r registry.Reader) (netip.Addr, error) {
-	free := func(n uint64) (bool, error) {
-		taken, err := r.Exists(ctx, addressKey(plus(p.first, n)))
-		return !taken, err
-	}
-	n, err := pick(p.reserved, p.size, free)
+// next returns an address that is free, or errFull.
+func (p *addressPool) next(free func(netip.Addr) (bool, error)) (netip.Addr, error) {
+	n, err := pick(p.reserved, p.size, func(n uint64) (bool, error) { return free(plus(p.first, n)) })
 	if err != nil {
 		return netip.Addr{}, err
 	}

@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 
 	"skiff/server/registry"
 	"skiff/server/registry/core"
@@ -136,6 +137,24 @@ func TestServiceAddressesRunOut(t *testing.T) {
 	}
 	_, err := w.create("services", service("z", corev1.ServiceSpec{}))
 	wantError(t, err, "range is full")
+}
+
+func TestServiceAddressesWithAnOwner(t *testing.T) {
+	dns := netip.MustParseAddr("10.0.0.2")
+	w := newWorld(t, "10.0.0.0/29", core.Deps{ServiceOwners: map[netip.Addr]types.NamespacedName{dns: {Namespace: "default", Name: "dns"}}})
+	_, err := w.create("services", service("thief", corev1.ServiceSpec{ClusterIP: "10.0.0.2"}))
+	wantError(t, err, `spec.clusterIPs: Invalid value: ["10.0.0.2"]: failed to allocate IP 10.0.0.2: the provided IP is kept for the service default/dns`)
+	for i := range 5 {
+		w.service(string(rune('a'+i)), corev1.ServiceSpec{})
+	}
+	_, err = w.create("services", service("z", corev1.ServiceSpec{}))
+	wantError(t, err, "range is full")
+	if _, err = w.replace("services", "", service("a", corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "a.example"})); err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.replace("services", "", service("a", corev1.ServiceSpec{ClusterIP: "10.0.0.2"}))
+	wantError(t, err, "is kept for the service default/dns")
+	w.service("dns", corev1.ServiceSpec{ClusterIP: "10.0.0.2"})
 }
 
 func TestNodePorts(t *testing.T) {
