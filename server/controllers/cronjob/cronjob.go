@@ -127,10 +127,10 @@ func (r *reconciler) Reconcile(ctx context.Context, key string) (controller.Resu
 // turn is one cron job during one reconcile.
 type turn struct {
 	*reconciler
-	key   string
-	cron  *batchv1.CronJob // a copy
-	jobs  []*batchv1.Job
-	now   time.Time
+	key  string
+	cron *batchv1.CronJob // a copy
+	jobs []*batchv1.Job
+	now  time.Time
 	// since is when the cron job got its schedule.
 	since time.Time
 	again time.Duration
