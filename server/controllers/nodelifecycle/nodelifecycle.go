@@ -104,6 +104,9 @@ func (r *reconciler) onLease(_, new *coordinationv1.Lease, enqueue func(string))
 }
 
 func (r *reconciler) onNode(old, new *corev1.Node, enqueue func(string)) {
+	if (old != nil && isReady(old)) != (new != nil && isReady(new)) {
+		r.wakeUnready(enqueue)
+	}
 	if new == nil {
 		r.mu.Lock()
 		delete(r.seen, old.Name)
@@ -146,7 +149,7 @@ func (r *reconciler) onPod(_, new *corev1.Pod, enqueue func(string)) {
 		return
 	}
 	if n, err := r.nodes.Get(new.Spec.NodeName); err == nil {
-		if c := condition(n, corev1.NodeReady); c != nil && c.Status != corev1.ConditionTrue {
+		if condition(n, corev1.NodeReady) != nil && !isReady(n) {
 			enqueue(n.Name)
 		}
 	}
@@ -180,7 +183,7 @@ func (r *reconciler) Reconcile(ctx context.Context, key string) (controller.Resu
 	if err := r.checkTaints(ctx, node); err != nil {
 		return controller.Result{}, err
 	}
-	if c := condition(node, corev1.NodeReady); c != nil && c.Status != corev1.ConditionTrue {
+	if condition(node, corev1.NodeReady) != nil && !isReady(node) {
 		if err := r.unreadyPods(ctx, node.Name); err != nil {
 			return controller.Result{}, err
 		}

@@ -54,12 +54,20 @@ func wanted(n *corev1.Node) []corev1.Taint {
 }
 
 // checkTaints brings the node's taints to what is wanted, keeping all others and
-// the times of those that stay.
+// the times of those that stay. Whether pods are evicted from an unready node
+// depends on the other nodes as well.
 func (r *reconciler) checkTaints(ctx context.Context, n *corev1.Node) error {
-	want := wanted(n)
+	mode, err := r.evictions(n)
+	if err != nil {
+		return err
+	}
+	want := slices.DeleteFunc(wanted(n), func(t corev1.Taint) bool {
+		has := slices.ContainsFunc(n.Spec.Taints, func(h corev1.Taint) bool { return h.MatchTaint(&t) })
+		return t.Effect == corev1.TaintEffectNoExecute && (mode == evictNone || mode == evictNoMore && !has)
+	})
 	hasReady := condition(n, corev1.NodeReady) != nil
 	same := func(a corev1.Taint) func(corev1.Taint) bool {
-		return func(b corev1.Taint) bool { return a.Key == b.Key && a.Effect == b.Effect }
+		return func(b corev1.Taint) bool { return a.MatchTaint(&b) }
 	}
 	var taints []corev1.Taint
 	changed := false
