@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,7 +22,7 @@ import (
 	"skiff/scheduler"
 )
 
-// cluster is a scheduler at work on a fake API whose binding subresource sets
+// cluster is a scheduler at work, in the virtual time of a bubble, on a fake API whose binding subresource sets
 // the pod's node, as the real one does.
 type cluster struct {
 	t      *testing.T
@@ -71,17 +72,9 @@ func (c *cluster) Eventf(_ runtime.Object, _, reason, _, format string, args ...
 	c.events <- reason + ": " + fmt.Sprintf(format, args...)
 }
 
-// next returns the next event.
-func (c *cluster) next() string {
-	c.t.Helper()
-	select {
-	case e := <-c.events:
-		return e
-	case <-time.After(20 * time.Second):
-		c.t.Fatal("the scheduler decided nothing")
-		return ""
-	}
-}
+// next returns the next event. It waits in virtual time: if none can come any
+// more, the bubble's end of the test says so.
+func (c *cluster) next() string { return <-c.events }
 
 func (c *cluster) create(pod *corev1.Pod) {
 	c.t.Helper()
@@ -248,16 +241,22 @@ func TestDecision(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := start(t, tc.objects...)
-			c.create(tc.pod)
-			if got := c.next(); got != tc.want {
-				t.Errorf("got  %s\nwant %s", got, tc.want)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				c := start(t, tc.objects...)
+				c.create(tc.pod)
+				if got := c.next(); got != tc.want {
+					t.Errorf("got  %s\nwant %s", got, tc.want)
+				}
+			})
 		})
 	}
 }
 
 func TestPodOfAnotherSchedulerIsLeftAlone(t *testing.T) {
+	synctest.Test(t, testPodOfAnotherSchedulerIsLeftAlone)
+}
+
+func testPodOfAnotherSchedulerIsLeftAlone(t *testing.T) {
 	c := start(t, node("a"))
 	c.create(pod("theirs", func(p *corev1.Pod) { p.Spec.SchedulerName = "other" }))
 	c.create(pod("ours"))
@@ -267,6 +266,10 @@ func TestPodOfAnotherSchedulerIsLeftAlone(t *testing.T) {
 }
 
 func TestUnschedulablePodGetsAConditionAndIsRetried(t *testing.T) {
+	synctest.Test(t, testUnschedulablePodGetsAConditionAndIsRetried)
+}
+
+func testUnschedulablePodGetsAConditionAndIsRetried(t *testing.T) {
 	c := start(t, node("a"), pod("busy", cpu("2"), on("a")))
 	conditions := c.watchConditions("p")
 	c.create(pod("p", cpu("1")))
@@ -282,6 +285,33 @@ func TestUnschedulablePodGetsAConditionAndIsRetried(t *testing.T) {
 	}
 	if got := c.next(); got != "Scheduled: Successfully assigned default/p to a" {
 		t.Errorf("after room was made: %s", got)
+	}
+}
+
+func TestPodThatGoesBeforeItHasANode(t *testing.T) { synctest.Test(t, testPodThatGoesBeforeItHasANode) }
+
+// testPodThatGoesBeforeItHasANode: a finalizer holds the pod, so that it is only
+// marked when room for it is made.
+func testPodThatGoesBeforeItHasANode(t *testing.T) {
+	c := start(t, node("a"), pod("busy", cpu("2"), on("a")))
+	going := pod("going", cpu("1"))
+	c.create(going)
+	if got := c.next(); !strings.HasPrefix(got, "FailedScheduling") {
+		t.Fatalf("got %s, want a failure", got)
+	}
+	now := metav1.Now()
+	going.DeletionTimestamp, going.Finalizers = &now, []string{"example.com/hold"}
+	if _, err := c.client.CoreV1().Pods("default").Update(t.Context(), going, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.client.CoreV1().Pods("default").Delete(t.Context(), "busy", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Hour)
+	select {
+	case got := <-c.events:
+		t.Errorf("a pod that is being deleted: %s", got)
+	default:
 	}
 }
 
@@ -307,6 +337,10 @@ func (c *cluster) watchConditions(name string) <-chan corev1.PodCondition {
 }
 
 func TestNodeIsNeverOverfilled(t *testing.T) {
+	synctest.Test(t, testNodeIsNeverOverfilled)
+}
+
+func testNodeIsNeverOverfilled(t *testing.T) {
 	c := start(t, node("a"), node("b"))
 	for i := range 30 {
 		c.create(pod(fmt.Sprintf("p%02d", i), cpu("300m")))

@@ -97,13 +97,11 @@ func (s *Scheduler) podSet(old, pod *corev1.Pod) {
 		if old != nil && old.Spec.NodeName != "" {
 			s.queue.Happened(framework.Event{Action: framework.PodScaledDown, Old: old, New: pod})
 		}
-	case s.responsible(pod) && !s.cache.Has(pod.UID):
+	case pod.DeletionTimestamp != nil:
+		s.queue.Delete(pod.UID) // only a finalizer still holds it
+	case pod.Spec.SchedulerName == Name && !s.cache.Has(pod.UID):
 		s.queue.Set(pod)
 	}
-}
-
-func (s *Scheduler) responsible(pod *corev1.Pod) bool {
-	return pod.Spec.SchedulerName == Name && pod.DeletionTimestamp == nil
 }
 
 func requestsChanged(old, pod *corev1.Pod) bool {
