@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"skiff/dirwatch"
 )
 
 // Importer imports archives into the container runtime.
@@ -42,23 +44,28 @@ func (w *Watcher) Run(ctx context.Context) error {
 		return fmt.Errorf("create the images directory: %w", err)
 	}
 	// Watching before looking, so that nothing appears in between.
-	changes, err := watchDir(w.Dir)
+	changes, err := dirwatch.New(w.Dir, dirwatch.Written)
 	if err != nil {
-		return fmt.Errorf("watch %s: %w", w.Dir, err)
+		return err
 	}
 	stop := context.AfterFunc(ctx, func() { changes.Close() })
 	defer stop()
 	defer changes.Close()
 	w.log(ctx, w.Sync(ctx))
 	for {
-		names, err := changes.next()
+		names, err := changes.Next()
 		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if errors.Is(err, dirwatch.ErrGone) {
+			w.Logger.Warn("the images folder was removed; make it again and restart to have its images imported", "folder", w.Dir)
+			<-ctx.Done()
 			return ctx.Err()
 		}
 		if err != nil {
 			return fmt.Errorf("watch %s: %w", w.Dir, err)
 		}
-		if slices.ContainsFunc(names, isArchive) {
+		if slices.ContainsFunc(names, func(n string) bool { return n == "" || isArchive(n) }) {
 			w.log(ctx, w.Sync(ctx))
 		}
 	}
