@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -19,6 +21,8 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/yaml"
 
+	"skiff/server/admission"
+	"skiff/server/admission/lifecycle"
 	"skiff/server/api"
 	"skiff/server/client"
 	"skiff/server/controller"
@@ -30,18 +34,30 @@ import (
 )
 
 // TestAgainstTheAPIServer runs all controllers against the real API server: what
-// its rules do to their objects is as they expect.
-func TestAgainstTheAPIServer(t *testing.T) {
-	srv, err := api.New(api.Config{Store: storetest.NewMemory(t), Resources: builtin.Resources(builtin.Deps{
-		Core: core.Deps{ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.43.0.0/16")}},
-	})})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := client.InProcess(srv, &user.DefaultInfo{Name: "test", Groups: []string{"system:masters"}})
+// its rules do to their objects is as they expect. All of it is in memory, and so
+// in virtual time.
+func TestAgainstTheAPIServer(t *testing.T) { synctest.Test(t, testAgainstTheAPIServer) }
+
+func testAgainstTheAPIServer(t *testing.T) {
+	var srv *api.Server
+	cfg := client.InProcess(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { srv.ServeHTTP(w, r) }),
+		&user.DefaultInfo{Name: "test", Groups: []string{"system:masters"}})
 	c := kubernetes.NewForConfigOrDie(cfg)
 	ctx, cancel := context.WithCancel(t.Context())
 	f := client.Informers(c)
+	srv, err := api.New(api.Config{
+		Store: storetest.NewMemory(t),
+		Resources: builtin.Resources(builtin.Deps{
+			Core: core.Deps{ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.43.0.0/16")}},
+		}),
+		// Without it a controller may make objects in a namespace that is emptied.
+		Admission: admission.Chain{lifecycle.New(f.Core().V1().Namespaces().Lister(), func(ctx context.Context, name string) (*corev1.Namespace, error) {
+			return c.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+		}, clock.RealClock{})},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	d := deps(controllertest.Env{Client: c, Metadata: metadata.NewForConfigOrDie(cfg), Informers: f, Clock: clock.RealClock{}}, log)
 	d.ClusterDNS = []netip.Addr{netip.MustParseAddr("10.43.0.10")}
@@ -67,17 +83,18 @@ func TestAgainstTheAPIServer(t *testing.T) {
 	scenario(t, ctx, c)
 }
 
-// eventually waits for a state; the deadline is only there to end a failed test.
+// eventually lets virtual time pass until a state has come.
 func eventually(t *testing.T, what string, ok func() (bool, string)) {
 	t.Helper()
 	var last string
 	for range 600 {
+		synctest.Wait()
 		done, now := ok()
 		if done {
 			return
 		}
 		last = now
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 	}
 	t.Fatalf("%s did not come: %s", what, last)
 }
