@@ -50,7 +50,7 @@ func TestIdleGoroutines(t *testing.T) {
 		synctest.Wait()
 		idle := runtime.NumGoroutine() - before
 		t.Logf("%d goroutines while idle", idle)
-		if idle > 400 {
+		if idle > 300 {
 			t.Errorf("%d goroutines while idle", idle)
 		}
 		stop()
