@@ -12,13 +12,22 @@ import (
 	"syscall"
 
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sync/errgroup"
 )
+
+// stagers bounds the executables that are unpacked at once: each takes the 8 MB
+// that its compression looks back.
+const stagers = 2
 
 // Stage makes the named executables exist below binDir, in a directory of
 // their own per build, and returns that directory. A file that is already
 // there and unchanged since it was checked costs one stat; any other is hashed,
 // and replaced if it is not what was embedded. Files appear atomically, so
 // several processes may stage at once.
+//
+// It does not wait for the disk, which on a memory card would take longer than
+// all else of a first start: what a power cut damages is found by its hash, see
+// record.
 func Stage(binDir string, names ...string) (string, error) {
 	return builtin.stage(binDir, names...)
 }
@@ -33,30 +42,30 @@ func (s *source) stage(binDir string, names ...string) (string, error) {
 		return "", err
 	}
 	rec := loadRecord(dir)
-	changed := false
+	var g errgroup.Group
+	g.SetLimit(stagers)
 	for _, name := range names {
 		e, err := m.find(name)
 		if err != nil {
-			return "", err
+			return "", errors.Join(err, g.Wait())
 		}
-		path := filepath.Join(dir, e.Name)
-		if rec.trusts(path, e) {
-			continue
+		if !rec.trusts(e) {
+			g.Go(func() error { return s.stageOne(dir, e, rec) })
 		}
-		if !intact(path, e) {
-			if err := s.extract(dir, e); err != nil {
-				return "", fmt.Errorf("stage %s into %s: %w", e.Name, dir, err)
-			}
-		}
-		if err := rec.add(path, e); err != nil {
-			return "", err
-		}
-		changed = true
 	}
-	if changed {
-		return dir, rec.save(dir)
+	if err := g.Wait(); err != nil {
+		return "", err
 	}
-	return dir, nil
+	return dir, rec.save()
+}
+
+func (s *source) stageOne(dir string, e Entry, rec *record) error {
+	if !intact(filepath.Join(dir, e.Name), e) {
+		if err := s.extract(dir, e); err != nil {
+			return fmt.Errorf("stage %s into %s: %w", e.Name, dir, err)
+		}
+	}
+	return rec.add(e)
 }
 
 // intact says whether the file at path is what e describes.
@@ -76,8 +85,8 @@ func intact(path string, e Entry) bool {
 	return hex.EncodeToString(h.Sum(nil)) == e.SHA256
 }
 
-// extract writes the executable under a temporary name, syncs it and renames
-// it, so that a power cut leaves either nothing or all of it.
+// extract writes the executable under a temporary name and renames it, so that
+// whoever stages at the same time sees nothing or all of it.
 func (s *source) extract(dir string, e Entry) (err error) {
 	tmp, err := os.CreateTemp(dir, "."+e.Name+"-")
 	if err != nil {
@@ -96,7 +105,7 @@ func (s *source) extract(dir string, e Entry) (err error) {
 	if sum != e.SHA256 {
 		return fmt.Errorf("embedded %s is damaged: hash %s, expected %s", e.Stored, sum, e.SHA256)
 	}
-	if err := errors.Join(tmp.Chmod(0o755), tmp.Sync(), tmp.Close()); err != nil {
+	if err := errors.Join(tmp.Chmod(0o755), tmp.Close()); err != nil {
 		return err
 	}
 	return os.Rename(tmp.Name(), filepath.Join(dir, e.Name))
@@ -109,7 +118,7 @@ func (s *source) copyTo(w io.Writer, e Entry) (string, error) {
 		return "", err
 	}
 	defer src.Close()
-	// One goroutine and small buffers: this runs once, on boxes with little memory.
+	// Small buffers: this runs once, on boxes with little memory.
 	dec, err := zstd.NewReader(src, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
 	if err != nil {
 		return "", err

@@ -102,6 +102,51 @@ func TestStage(t *testing.T) {
 	}
 }
 
+// TestStageAfterPowerCut damages a file as a power cut may, of which neither its
+// size nor its times tell.
+func TestStageAfterPowerCut(t *testing.T) {
+	s := fakeSource(t, map[string]string{"runc": "I am runc"})
+	bin := t.TempDir()
+	dir, err := s.stage(bin, "runc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "runc")
+	restage := func(boot string) (now seen) {
+		t.Helper()
+		m, err := s.manifest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec := loadRecord(dir)
+		if now, err = look(path, m.Entries[0]); err != nil {
+			t.Fatal(err)
+		}
+		now.Boot = boot
+		rec.files["runc"], rec.changed = now, true
+		if err := rec.save(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.stage(bin, "runc"); err != nil {
+			t.Fatal(err)
+		}
+		return loadRecord(dir).files["runc"]
+	}
+	if err := os.WriteFile(path, []byte("I am zero"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	restage(bootID())
+	if got := read(t, path); got != "I am zero" {
+		t.Errorf("a file of this boot was hashed: it is %q now", got)
+	}
+	if now := restage("an earlier one"); read(t, path) != "I am runc" || now.Boot != bootID() {
+		t.Errorf("a file of an earlier boot was trusted: it is %q, recorded as %+v", read(t, path), now)
+	}
+	if now := restage("an earlier one"); now.Boot != "" {
+		t.Errorf("a file that is intact after a boot is recorded as %+v, still to be hashed", now)
+	}
+}
+
 func TestStageInParallel(t *testing.T) {
 	s := fakeSource(t, map[string]string{"runc": strings.Repeat("runc", 10000)})
 	bin := t.TempDir()
