@@ -19,9 +19,12 @@ import (
 )
 
 // How often the node's state is looked at: it is written only if it differs.
+// While the node is not ready that is more and more seldom: what it waits for,
+// such as the runtime's taking up the network, mostly takes milliseconds.
 const (
-	checkPeriod   = 10 * time.Second
-	notReadyCheck = 200 * time.Millisecond
+	checkPeriod        = 10 * time.Second
+	firstNotReadyCheck = 5 * time.Millisecond
+	notReadyCheck      = 200 * time.Millisecond
 )
 
 // keepNode registers the node and keeps its object true, until ctx ends.
@@ -38,11 +41,13 @@ func (a *Agent) keepNode(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var written time.Time
+	notReady := firstNotReadyCheck
 	for failures := 0; ; {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-changed:
+			notReady = firstNotReadyCheck
 		case <-a.statusNow:
 		case <-timer.C:
 		}
@@ -61,8 +66,10 @@ func (a *Agent) keepNode(ctx context.Context) error {
 		default:
 			failures = 0
 		}
-		if !a.isReady() {
-			wait = min(wait, notReadyCheck)
+		if a.isReady() {
+			notReady = firstNotReadyCheck
+		} else {
+			wait, notReady = min(wait, notReady), min(2*notReady, notReadyCheck)
 		}
 		timer.Reset(wait)
 	}

@@ -218,7 +218,7 @@ func (cp *controlPlane) makeNode(handler http.Handler) error {
 		Certificate: cert.GetCertificate,
 		ClientCAs:   cp.state.pki.Client.Pool,
 		DefaultPod:  defaultPod,
-	}, cp.state.runtime, cp.informers)
+	}, cp.informers)
 	return err
 }
 
@@ -277,7 +277,7 @@ func (cp *controlPlane) start(ctx context.Context, group *errgroup.Group) error 
 		group.Go(func() error { return cp.scheduler.Run(ctx) })
 	}
 	if cp.node != nil {
-		group.Go(func() error { return cp.node.Run(ctx, func() {}) })
+		group.Go(func() error { return cp.node.Run(ctx, cp.state.runtime, func() {}) })
 	}
 	// With the context itself: one made of its channel costs a goroutine for each
 	// context that is derived from it, two per informer.

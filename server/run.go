@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -36,9 +37,9 @@ var started = time.Now()
 // Run runs a server until ctx ends, or a part of it cannot go on. It returns
 // after everything that it started has stopped; containers run on.
 //
-//	state: disk ─┬─ identities ─┐
-//	             ├─ store ──────┼─ API server ─┬─ controllers, scheduler
-//	             └─ runtime ────┘              └─ node: agent, proxy, DNS
+//	state: disk ─┬─ identities ─┬─ API server ─┬─ controllers, scheduler
+//	             ├─ store ──────┘              ├─ node: proxy, DNS
+//	             └─ runtime ───────────────────┴─ node: agent
 //
 // It stops in the reverse order, so that what is above can still say goodbye to
 // what is below.
@@ -79,15 +80,28 @@ func listen(ctx context.Context, cfg Config) (net.Listener, error) {
 
 // state is what a server stands on.
 type state struct {
-	pki     *pki.PKI
-	store   *cluster.Store
-	runtime *node.Runtime // nil without an agent
+	pki   *pki.PKI
+	store *cluster.Store
+	// runtime waits for the container runtime, which at the first start takes
+	// longer than all the rest; nil without an agent.
+	runtime func() (*node.Runtime, error)
 }
 
 // openState opens everything that needs nothing else, at once: each part waits
 // for the disk.
 func openState(cfg Config, observer Observer) (*state, error) {
 	s := &state{}
+	if !cfg.DisableAgent {
+		s.runtime = sync.OnceValues(func() (*node.Runtime, error) {
+			begin := time.Now()
+			rt, err := node.OpenRuntime(cfg.nodeConfig())
+			if err == nil {
+				observer.Step("container runtime", time.Since(begin))
+			}
+			return rt, err
+		})
+		go s.runtime() // close waits for it
+	}
 	var g errgroup.Group
 	timed := func(what string, f func() error) {
 		g.Go(func() error {
@@ -107,12 +121,6 @@ func openState(cfg Config, observer Observer) (*state, error) {
 		s.store, err = cluster.Open(cluster.Config{Dir: filepath.Join(cfg.DataDir, "store"), NodeID: cfg.NodeName, Logger: slog.Default()})
 		return err
 	})
-	if !cfg.DisableAgent {
-		timed("container runtime", func() (err error) {
-			s.runtime, err = node.OpenRuntime(cfg.nodeConfig())
-			return err
-		})
-	}
 	if err := g.Wait(); err != nil {
 		s.close()
 		return nil, err
@@ -124,7 +132,9 @@ func openState(cfg Config, observer Observer) (*state, error) {
 func (s *state) close() {
 	var errs []error
 	if s.runtime != nil {
-		errs = append(errs, s.runtime.Close())
+		if rt, err := s.runtime(); err == nil { // of an error its user has told
+			errs = append(errs, rt.Close())
+		}
 	}
 	if s.store != nil {
 		errs = append(errs, s.store.Close())

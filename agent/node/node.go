@@ -2,8 +2,8 @@
 // service proxy with DNS. A server runs it in its own process, an agent by
 // itself; what differs is only how they reach the API.
 //
-//	n, err := node.New(cfg, deps)   // before the informers start
-//	err = n.Run(ctx, ready)
+//	n, err := node.New(cfg, deps, factory)   // before the informers start
+//	err = n.Run(ctx, open, ready)            // open yields the runtime
 package node
 
 import (
@@ -76,31 +76,32 @@ func (r *Runtime) Close() error { return r.close() }
 
 // Node is one node.
 type Node struct {
-	cfg     Config
-	agent   *agent.Agent
-	proxy   *proxy.Proxy
-	runtime *Runtime
+	cfg   Config
+	deps  agent.Deps
+	proxy *proxy.Proxy
 }
 
-// New puts the node together. The factory's informers must not have started.
-func New(cfg Config, deps agent.Deps, rt *Runtime, factory informers.SharedInformerFactory) (*Node, error) {
-	n := &Node{cfg: cfg, runtime: rt}
-	in := instance.Of(cfg.DataDir)
-	cfg.Agent.Cgroup = cgroup.Config{Name: filepath.Base(in.CgroupParent())}
-	deps.Runtime, deps.Images, deps.Logger = rt.Runtime, rt.Images, cfg.Logger
-	if rt.daemon != nil {
-		deps.OnPodCIDRs = func(cidrs []string) error { return writeNetwork(in, cfg.DataDir, cidrs) }
+// New puts together what follows the cluster. deps lack the runtime and what it
+// brings. The factory's informers must not have started.
+func New(cfg Config, deps agent.Deps, factory informers.SharedInformerFactory) (*Node, error) {
+	n := &Node{cfg: cfg, deps: deps}
+	if cfg.DisableProxy {
+		return n, nil
 	}
 	var err error
-	if n.agent, err = agent.New(cfg.Agent, deps); err != nil {
-		return nil, err
+	n.proxy, err = proxy.New(cfg.Proxy, factory)
+	return n, err
+}
+
+// newAgent makes the agent on the runtime.
+func (n *Node) newAgent(rt *Runtime) (*agent.Agent, error) {
+	cfg, deps, in := n.cfg.Agent, n.deps, instance.Of(n.cfg.DataDir)
+	cfg.Cgroup = cgroup.Config{Name: filepath.Base(in.CgroupParent())}
+	deps.Runtime, deps.Images, deps.Logger = rt.Runtime, rt.Images, n.cfg.Logger
+	if rt.daemon != nil {
+		deps.OnPodCIDRs = func(cidrs []string) error { return writeNetwork(in, n.cfg.DataDir, cidrs) }
 	}
-	if !cfg.DisableProxy {
-		if n.proxy, err = proxy.New(cfg.Proxy, factory); err != nil {
-			return nil, err
-		}
-	}
-	return n, nil
+	return agent.New(cfg, deps)
 }
 
 // writeNetwork gives the built-in network plugin the node's address blocks.
@@ -122,32 +123,54 @@ func ImagesSocket(dataDir string) string {
 	return filepath.Join(instance.Of(dataDir).RunDir(), "images.sock")
 }
 
-// Run runs the node until ctx ends. ready is called once services and DNS are
-// there; whether the node is Ready its status tells.
-func (n *Node) Run(ctx context.Context, ready func()) error {
+// Run runs the node until ctx ends. open yields the runtime, which may still be
+// on its way; it stays the caller's to close. ready is called once services and
+// DNS are there; whether the node is Ready its status tells.
+func (n *Node) Run(ctx context.Context, open func() (*Runtime, error), ready func()) error {
 	group, ctx := errgroup.WithContext(ctx)
-	if d := n.runtime.daemon; d != nil {
-		server, err := images.Listen(ImagesSocket(n.cfg.DataDir), d)
-		if err != nil {
-			return err
-		}
-		defer server.Close()
-		watcher := &images.Watcher{Dir: filepath.Join(n.cfg.DataDir, "images"), Record: filepath.Join(n.cfg.DataDir, "imported-images.json"), Importer: d, Logger: n.cfg.Logger}
-		group.Go(func() error { return watcher.Run(ctx) })
-		group.Go(func() error {
-			select {
-			case err := <-d.Failed():
-				return fmt.Errorf("the container runtime ended: %w", err)
-			case <-ctx.Done():
-				return nil
-			}
-		})
-	}
-	group.Go(func() error { return n.agent.Run(ctx) })
 	if n.proxy == nil {
 		ready()
 	} else {
 		group.Go(func() error { return n.proxy.Run(ctx, ready) })
 	}
+	group.Go(func() error {
+		rt, err := open()
+		if err != nil || ctx.Err() != nil {
+			return err
+		}
+		a, err := n.newAgent(rt)
+		if err != nil {
+			return err
+		}
+		group.Go(func() error { return a.Run(ctx) })
+		if rt.daemon == nil {
+			return nil
+		}
+		return n.runDaemon(ctx, rt.daemon)
+	})
+	return group.Wait()
+}
+
+// runDaemon serves the embedded runtime's images, until ctx ends or it fails.
+func (n *Node) runDaemon(ctx context.Context, d *containerd.Daemon) error {
+	server, err := images.Listen(ImagesSocket(n.cfg.DataDir), d)
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	watcher := &images.Watcher{
+		Dir: filepath.Join(n.cfg.DataDir, "images"), Record: filepath.Join(n.cfg.DataDir, "imported-images.json"),
+		Importer: d, Logger: n.cfg.Logger,
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return watcher.Run(ctx) })
+	group.Go(func() error {
+		select {
+		case err := <-d.Failed():
+			return fmt.Errorf("the container runtime ended: %w", err)
+		case <-ctx.Done():
+			return nil
+		}
+	})
 	return group.Wait()
 }
