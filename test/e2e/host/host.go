@@ -31,8 +31,15 @@ import (
 type Config struct {
 	// Network is what the host is attached to; nil is a link that leads nowhere.
 	Network *Network
+	// Gateway is where everything goes that the host knows no other way to; it
+	// must be on the Network. None means no way out.
+	Gateway netip.Addr
 	// NodeName is that of the host's node, "" means "box".
 	NodeName string
+	// ResolvConf is the resolver configuration that the host's server sees, ""
+	// is the machine's. It takes a mount namespace for each run of the server:
+	// such a host's server finds nothing of what an earlier one mounted.
+	ResolvConf string
 }
 
 // Host is one box.
@@ -50,10 +57,13 @@ type Host struct {
 	// Binary is the skiff that runs here.
 	Binary string
 
-	t      testing.TB
-	place  *place
-	empty  State // the namespace before any skiff
-	server *server
+	t     testing.TB
+	place *place
+	// resolvConf is a file, "" for the machine's own.
+	resolvConf string
+	empty      State // the namespace before any skiff
+	used       bool  // a server ran here
+	server     *server
 }
 
 // New makes a host, and removes it at the end of the test.
@@ -74,7 +84,7 @@ func New(t testing.TB, cfg Config) *Host {
 	}
 	t.Cleanup(h.remove)
 	if cfg.Network != nil {
-		h.Addr, err = cfg.Network.attach(p)
+		h.Addr, err = cfg.Network.attach(p, cfg.Gateway)
 	} else {
 		h.Addr, err = p.linkToNowhere()
 	}
@@ -83,6 +93,12 @@ func New(t testing.TB, cfg Config) *Host {
 	}
 	if err := p.writeConfig(h.NodeName); err != nil {
 		t.Fatal(err)
+	}
+	if cfg.ResolvConf != "" {
+		h.resolvConf = filepath.Join(h.Dir, "resolv.conf")
+		if err := os.WriteFile(h.resolvConf, []byte(cfg.ResolvConf), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	h.empty = h.State()
 	return h
@@ -140,7 +156,7 @@ func (h *Host) remove() {
 			h.t.Errorf("%s: %v", h.Name, err)
 		}
 	}
-	if left := h.Left(); len(left) > 0 {
+	if left := h.Left(); h.used && len(left) > 0 {
 		h.t.Errorf("%s: left behind:\n  %s", h.Name, strings.Join(left, "\n  "))
 	}
 	if err := h.place.remove(); err != nil {

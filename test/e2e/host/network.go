@@ -41,8 +41,9 @@ func NewNetwork(t testing.TB) *Network {
 	return n
 }
 
-// attach joins a host to the network by a pair of links.
-func (n *Network) attach(p *place) (netip.Addr, error) {
+// attach joins a host to the network by a pair of links, and lets its default
+// route lead to the gateway, if that is valid.
+func (n *Network) attach(p *place, gateway netip.Addr) (netip.Addr, error) {
 	n.last = n.last.Next()
 	host, err := netns.GetFromName(p.name)
 	if err != nil {
@@ -68,6 +69,9 @@ func (n *Network) attach(p *place) (netip.Addr, error) {
 		return netip.Addr{}, err
 	}
 	return n.last, p.inside(func() error {
-		return p.addressUplink(netip.PrefixFrom(n.last, alone.Bits()))
+		if err := p.addressUplink(netip.PrefixFrom(n.last, alone.Bits())); err != nil || !gateway.IsValid() {
+			return err
+		}
+		return netlink.RouteAdd(&netlink.Route{Gw: gateway.AsSlice()})
 	})
 }

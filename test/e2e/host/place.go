@@ -26,19 +26,24 @@ type place struct {
 
 func newPlace(t testing.TB) *place {
 	t.Helper()
-	dir, err := os.MkdirTemp("", prefix)
-	if err != nil {
-		t.Fatal(err)
+	for {
+		dir, err := os.MkdirTemp("", prefix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := lockPlace(dir)
+		if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, os.ErrNotExist) {
+			continue // another process took it for one that was left behind
+		}
+		if err == nil {
+			err = p.makeNamespace()
+		}
+		if err != nil {
+			os.RemoveAll(dir)
+			t.Fatalf("make a host: %v", err)
+		}
+		return p
 	}
-	p, err := lockPlace(dir)
-	if err == nil {
-		err = p.makeNamespace()
-	}
-	if err != nil {
-		os.RemoveAll(dir)
-		t.Fatalf("make a host: %v", err)
-	}
-	return p
 }
 
 // lockPlace takes a folder over that no living process holds.

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -44,7 +45,7 @@ func (h *Host) Launch(flags ...string) {
 	if h.server != nil {
 		h.t.Fatalf("%s: a server runs already", h.Name)
 	}
-	ready, address, err := listenForReady(h.Dir)
+	notify, err := listenForReady(h.Dir)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -53,20 +54,33 @@ func (h *Host) Launch(flags ...string) {
 		h.t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := h.Command(context.Background(), "skiff", append([]string{"server"}, flags...)...)
-	cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+address)
+	cmd := h.serverCommand(flags)
+	cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+notify.address)
 	cmd.Stdout, cmd.Stderr = log, log
 	// A Ctrl-C that ends the tests must leave the ending of the server to them.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
+		notify.conn.Close()
 		h.t.Fatalf("start skiff server: %v", err)
 	}
-	s := &server{cmd: cmd, ready: ready, ended: make(chan struct{})}
+	s := &server{cmd: cmd, ready: notify.ready, ended: make(chan struct{})}
+	go notify.read()
 	go func() {
 		defer close(s.ended)
 		s.err = cmd.Wait()
+		notify.conn.Close()
 	}()
-	h.server = s
+	h.server, h.used = s, true
+}
+
+func (h *Host) serverCommand(flags []string) *exec.Cmd {
+	args := append([]string{"server"}, flags...)
+	if h.resolvConf == "" {
+		return h.Command(context.Background(), "skiff", args...)
+	}
+	script := fmt.Sprintf(`mount --bind %s /etc/resolv.conf && exec "$0" "$@"`, h.resolvConf)
+	args = append([]string{"--mount", "--propagation", "slave", "sh", "-c", script, h.Binary}, args...)
+	return h.Command(context.Background(), "unshare", args...)
 }
 
 // AwaitReady returns when the launched server has told that it is ready.
@@ -81,36 +95,39 @@ func (h *Host) AwaitReady() {
 	}
 }
 
-// listenForReady makes a socket for sd_notify(3) messages. The channel is closed
-// at the first that tells of readiness.
-func listenForReady(dir string) (<-chan struct{}, string, error) {
-	address := filepath.Join(dir, "notify")
-	if err := os.Remove(address); err != nil && !os.IsNotExist(err) {
-		return nil, "", err
+// notifications is a socket for sd_notify(3) messages. ready is closed at the
+// first that tells of readiness.
+type notifications struct {
+	conn    *net.UnixConn
+	address string
+	ready   chan struct{}
+}
+
+func listenForReady(dir string) (*notifications, error) {
+	n := &notifications{address: filepath.Join(dir, "notify"), ready: make(chan struct{})}
+	if err := os.Remove(n.address); err != nil && !os.IsNotExist(err) {
+		return nil, err
 	}
-	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: address, Net: "unixgram"})
+	var err error
+	n.conn, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: n.address, Net: "unixgram"})
 	if err != nil {
-		return nil, "", fmt.Errorf("listen for readiness: %w", err)
+		return nil, fmt.Errorf("listen for readiness: %w", err)
 	}
-	// At the latest when the server must have been ready.
-	if err := conn.SetReadDeadline(time.Now().Add(2 * startTimeout)); err != nil {
-		return nil, "", err
-	}
-	ready := make(chan struct{})
-	go func() {
-		defer conn.Close()
-		for message := make([]byte, 4096); ; {
-			n, err := conn.Read(message)
-			if err != nil {
-				return
-			}
-			if strings.HasPrefix(string(message[:n]), "READY=1") {
-				close(ready)
-				return
-			}
+	return n, nil
+}
+
+// read reads until the socket is closed.
+func (n *notifications) read() {
+	once := sync.OnceFunc(func() { close(n.ready) })
+	for message := make([]byte, 4096); ; {
+		size, err := n.conn.Read(message)
+		if err != nil {
+			return
 		}
-	}()
-	return ready, address, nil
+		if strings.HasPrefix(string(message[:size]), "READY=1") {
+			once()
+		}
+	}
 }
 
 // PID is the process of the running server.

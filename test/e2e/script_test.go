@@ -1,0 +1,167 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"skiff/test/e2e/host"
+)
+
+// cluster is what the scripts run on: a server, and a host outside of the
+// cluster that reaches it and is reached by it.
+type cluster struct {
+	node, outside *host.Host
+	client        kubernetes.Interface
+}
+
+// TestScripts runs the scripts in testdata/script at once, on one server. Besides testscript's own
+// commands they know
+//
+//	kubectl ARGS       the built-in kubectl, as administrator, in the script's
+//	                   own Kubernetes namespace $NS
+//	skiff ARGS         the skiff that is tested
+//	inside COMMAND     any command, in the network of the node $NODE_IP
+//	outside COMMAND    the same, on the host $OUTSIDE_IP, which is no node
+//	probe              see package probe
+//	until RE COMMAND   repeats a command until it succeeds and prints what matches
+//	exits CODE COMMAND fails unless the command ends with that code
+//
+// and find the images skiff.test/box:v1 and :v2 (busybox and probe), which differ in
+// name alone.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	newCluster(t).run(t, "testdata/script/*.txtar")
+}
+
+// TestNodeScripts runs a script that changes the node, on a server of its own.
+func TestNodeScripts(t *testing.T) {
+	t.Parallel()
+	newCluster(t, "--node-label", "role=edge").run(t, "testdata/node/*.txtar")
+}
+
+func (c *cluster) run(t *testing.T, pattern string) {
+	files, err := filepath.Glob(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Files:              files,
+		RequireUniqueNames: true,
+		Setup:              c.setup,
+		Cmds:               map[string]func(*testscript.TestScript, bool, []string){"until": until, "exits": exits},
+	})
+}
+
+func newCluster(t *testing.T, flags ...string) *cluster {
+	t.Helper()
+	lan := host.NewNetwork(t)
+	c := &cluster{outside: host.New(t, host.Config{Network: lan})}
+	c.node = host.New(t, host.Config{
+		// Whatever the node does not know leads to the host outside.
+		Network: lan, Gateway: c.outside.Addr,
+		ResolvConf: fmt.Sprintf("nameserver %s\nsearch lan.example\n", c.outside.Addr),
+	})
+	serveDNS(t, c.outside)
+	program, err := build("skiff/test/e2e/probe")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(c.node.Dir, "probe"), program, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.node.Start(flags...)
+	importBox(t, c.node, "skiff.test/box:v2")
+	if c.client, err = kubernetes.NewForConfig(c.node.RESTConfig()); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// setup gives a script its namespace and its variables.
+func (c *cluster) setup(e *testscript.Env) error {
+	name, _, _ := strings.Cut(filepath.Base(e.WorkDir), ".")
+	ns := strings.ReplaceAll(strings.TrimPrefix(name, "script-"), "_", "-")
+	ctx := context.Background()
+	_, err := c.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	e.Defer(func() {
+		// Not waited for: the host is removed with all that runs.
+		_ = c.client.CoreV1().Namespaces().Delete(ctx, ns, metav1.DeleteOptions{})
+	})
+	kubeconfig := filepath.Join(e.WorkDir, ".kubeconfig")
+	if err := c.writeKubeconfig(kubeconfig, ns); err != nil {
+		return err
+	}
+	for key, value := range map[string]string{
+		envBinary: c.node.Binary, envNode: c.node.Name, envOutside: c.outside.Name,
+		"NS": ns, "NODE": c.node.NodeName, "NODE_IP": c.node.Addr.String(), "OUTSIDE_IP": c.outside.Addr.String(),
+		"SKIFF_CONFIG": c.node.ConfigFile, "KUBECONFIG": kubeconfig, "HOME": filepath.Join(c.node.Dir, "home"),
+		"PATH": c.node.Dir + string(os.PathListSeparator) + e.Getenv("PATH"),
+	} {
+		e.Setenv(key, value)
+	}
+	return nil
+}
+
+// writeKubeconfig writes the administrator's credentials with another default
+// namespace.
+func (c *cluster) writeKubeconfig(path, namespace string) error {
+	config, err := clientcmd.LoadFromFile(c.node.Kubeconfig)
+	if err != nil {
+		return err
+	}
+	for _, context := range config.Contexts {
+		context.Namespace = namespace
+	}
+	return clientcmd.WriteToFile(*config, path)
+}
+
+// untilTimeout is for a loaded machine.
+const untilTimeout = time.Minute
+
+// until is "until REGEXP COMMAND...".
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until REGEXP COMMAND...")
+	}
+	wanted, err := regexp.Compile(`(?m)` + args[0])
+	ts.Check(err)
+	for deadline := time.Now().Add(untilTimeout); ; time.Sleep(200 * time.Millisecond) {
+		err := ts.Exec(args[1], args[2:]...)
+		if err == nil && wanted.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("within %s it was never that %q of %v; last:\n%s%s%v",
+				untilTimeout, args[0], args[1:], ts.ReadFile("stdout"), ts.ReadFile("stderr"), err)
+		}
+	}
+}
+
+// exits is "exits CODE COMMAND...".
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND...")
+	}
+	got := "exit status 0"
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		got = err.Error()
+	}
+	if want := fmt.Sprintf("exit status %s", args[0]); got != want {
+		ts.Fatalf("%s, want %s\n%s%s", got, want, ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+	}
+}
