@@ -1,8 +1,9 @@
 # Skiff. `make help` lists what can be made.
 
-VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo v0.1.0-dev)
+# A tag names a release; between releases the commit does.
+VERSION    ?= $(or $(shell git describe --tags --dirty 2>/dev/null),v0.1.0-dev$(addprefix +g,$(shell git describe --always --dirty 2>/dev/null)))
 COMMIT     := $(shell git rev-parse HEAD 2>/dev/null)
-DATE       := $(shell git log -1 --format=%cI 2>/dev/null)
+DATE       := $(shell TZ=UTC0 git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
 LDFLAGS    := -s -w -X skiff/version.Skiff=$(VERSION) -X skiff/version.Commit=$(COMMIT) -X skiff/version.Date=$(DATE)
 GOBUILD    := go build -ldflags '$(LDFLAGS)'
 DIST_ARCHS := amd64 arm64 arm riscv64

@@ -30,6 +30,7 @@ import (
 
 	"skiff/agent/cgroup"
 	fakert "skiff/runtime/cri/fake"
+	"skiff/version"
 )
 
 // waitFor watches an object until it is as wanted.
@@ -118,7 +119,7 @@ func TestNode(t *testing.T) {
 	}()
 	node := waitFor(t, ctx, "node Ready", func() (watch.Interface, error) { return client.CoreV1().Nodes().Watch(ctx, metav1.ListOptions{}) },
 		func() (*corev1.Node, error) { return client.CoreV1().Nodes().Get(ctx, "n1", metav1.GetOptions{}) }, ready)
-	if node.Labels["zone"] != "a" || node.Labels[corev1.LabelHostname] != "n1" || node.Status.NodeInfo.KubeletVersion != Version ||
+	if node.Labels["zone"] != "a" || node.Labels[corev1.LabelHostname] != "n1" || node.Status.NodeInfo.KubeletVersion != version.Kubernetes ||
 		node.Status.Capacity.Pods().Value() != DefaultMaxPods || node.Status.Addresses[0].Address != "127.0.0.1" || node.Status.NodeInfo.ContainerRuntimeVersion != "fake://1.0.0" {
 		t.Errorf("node is not described well: %+v", node)
 	}

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"skiff/agent/cgroup"
+	"skiff/version"
 )
 
 // DefaultPort is that of the node's API.
@@ -83,12 +84,9 @@ type Config struct {
 	// RelistPeriod is how often the runtime is listed although no event came
 	// (0: 3 min).
 	RelistPeriod time.Duration
-	// Version is the kubelet version reported ("" for Version).
+	// Version is the kubelet version reported ("" for this build's).
 	Version string
 }
-
-// Version is what the node reports as its kubelet's version.
-const Version = "v1.37.2+skiff1"
 
 // withDefaults returns c with every zero field filled in, or what is wrong with it.
 func (c Config) withDefaults() (Config, error) {
@@ -111,7 +109,7 @@ func (c Config) withDefaults() (Config, error) {
 	def(&c.LeaseDuration, 40*time.Second)
 	def(&c.StatusPeriod, 5*time.Minute)
 	def(&c.RelistPeriod, 3*time.Minute)
-	def(&c.Version, Version)
+	def(&c.Version, version.Kubernetes)
 	if c.EnforceCPULimits == nil {
 		yes := true
 		c.EnforceCPULimits = &yes

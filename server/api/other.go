@@ -3,28 +3,10 @@ package api
 import (
 	"net/http"
 	"net/http/pprof"
-	"runtime"
-
-	"k8s.io/apimachinery/pkg/version"
 
 	"skiff/server/discovery"
+	"skiff/version"
 )
-
-// GitVersion, GitCommit and BuildDate are what /version tells; the build sets
-// them by linker flags. Clients parse GitVersion as a semantic version.
-var (
-	GitVersion = "v1.37.2+skiff1"
-	GitCommit  = ""
-	BuildDate  = "1970-01-01T00:00:00Z"
-)
-
-// Version is what /version tells.
-func Version() version.Info {
-	return version.Info{
-		Major: "1", Minor: "37", GitVersion: GitVersion, GitCommit: GitCommit, GitTreeState: "clean", BuildDate: BuildDate,
-		GoVersion: runtime.Version(), Compiler: runtime.Compiler, Platform: runtime.GOOS + "/" + runtime.GOARCH,
-	}
-}
 
 // otherPaths are those outside the API's resources, besides discovery.
 func (s *Server) otherPaths() *http.ServeMux {
@@ -36,7 +18,7 @@ func (s *Server) otherPaths() *http.ServeMux {
 	s.metrics.inflight(s)
 	mux.Handle("/metrics", s.metrics.handler())
 	mux.HandleFunc("/version", func(w http.ResponseWriter, _ *http.Request) {
-		js, _ := appendJSON(nil, Version(), true) // cannot fail
+		js, _ := appendJSON(nil, version.Info(), true) // cannot fail
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(js)
 	})
