@@ -95,15 +95,7 @@ func (a *Agent) nodeHandler(changed chan<- struct{}) cache.ResourceEventHandler 
 		if !ok || n.Name != a.cfg.NodeName {
 			return
 		}
-		a.mu.Lock()
-		if a.node != nil && a.node.UID == n.UID && olderVersion(n.ResourceVersion, a.node.ResourceVersion) {
-			a.mu.Unlock()
-			return // an echo from before our own last write
-		}
-		again := a.node != nil && !slices.Equal(podCIDRs(a.node), podCIDRs(n))
-		a.node = n
-		a.mu.Unlock()
-		if again {
+		if a.see(n) {
 			select {
 			case changed <- struct{}{}:
 			default:
@@ -127,6 +119,20 @@ func (a *Agent) nodeHandler(changed chan<- struct{}) cache.ResourceEventHandler 
 	}
 }
 
+// see keeps the node's object as last seen, and reports whether its address
+// blocks are other ones than before. What the informer brings and the answers to
+// the agent's own writes overtake each other: the older one is not taken.
+func (a *Agent) see(n *corev1.Node) (newBlocks bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.node != nil && a.node.UID == n.UID && olderVersion(n.ResourceVersion, a.node.ResourceVersion) {
+		return false
+	}
+	newBlocks = a.node != nil && !slices.Equal(podCIDRs(a.node), podCIDRs(n))
+	a.node = n
+	return newBlocks
+}
+
 // statusSoon makes keepNode look at the node now.
 func (a *Agent) statusSoon() {
 	select {
@@ -141,9 +147,7 @@ func (a *Agent) register(ctx context.Context) bool {
 	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 7*time.Second) {
 		n, err := a.registerOnce(ctx)
 		if err == nil {
-			a.mu.Lock()
-			a.node = n
-			a.mu.Unlock()
+			a.see(n)
 			return true
 		}
 		if delay > time.Second && ctx.Err() == nil {
@@ -215,9 +219,7 @@ func (a *Agent) writeStatus(ctx context.Context, due bool) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	a.mu.Lock()
-	a.node = updated
-	a.mu.Unlock()
+	a.see(updated)
 	return true, nil
 }
 
