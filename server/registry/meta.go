@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/storage/names"
 	"k8s.io/apiserver/pkg/warning"
+
+	"skiff/server/registry/check"
 )
 
 var metadataPath = field.NewPath("metadata")
@@ -59,16 +62,6 @@ func MatchNamespace(request string, obj metav1.Object) error {
 	return nil
 }
 
-func (s *Store) validateName(name string, prefix bool) []string {
-	if f := s.res.Rules.ValidateName; f != nil {
-		if msgs := f(name, prefix); len(msgs) > 0 {
-			return msgs
-		}
-		return pathSegment(name, prefix)
-	}
-	return apivalidation.NameIsDNSSubdomain(name, prefix)
-}
-
 func pathSegment(name string, prefix bool) []string {
 	if prefix {
 		return path.IsValidPathSegmentPrefix(name)
@@ -76,16 +69,49 @@ func pathSegment(name string, prefix bool) []string {
 	return path.IsValidPathSegmentName(name)
 }
 
+// validateMetadata checks a new object's metadata as the kind wants it.
+func (s *Store) validateMetadata(obj Object) field.ErrorList {
+	if s.res.Rules.PlainMetadata {
+		return nil
+	}
+	validName := s.res.Rules.ValidateName
+	if validName == nil {
+		validName = apivalidation.NameIsDNSSubdomain
+	}
+	errs := apivalidation.ValidateObjectMetaAccessor(obj, s.res.Namespaced, validName, metadataPath)
+	return append(errs, s.validateFinalizers(obj)...)
+}
+
+func (s *Store) validateFinalizers(obj Object) field.ErrorList {
+	if s.res.Rules.PlainMetadata || s.res.Rules.FreeFinalizers {
+		return nil
+	}
+	var errs field.ErrorList
+	for i, name := range obj.GetFinalizers() {
+		errs = append(errs, check.StandardFinalizer(name, metadataPath.Child("finalizers").Index(i))...)
+	}
+	return errs
+}
+
+// validatePlain checks what holds for the metadata of objects of any kind.
+func (s *Store) validatePlain(obj Object) field.ErrorList {
+	return apivalidation.ValidateObjectMetaAccessor(obj, s.res.Namespaced, pathSegment, metadataPath)
+}
+
 func (s *Store) validateCreate(ctx context.Context, obj Object) error {
-	errs := apivalidation.ValidateObjectMetaAccessor(obj, s.res.Namespaced, s.validateName, metadataPath)
+	errs := s.validateMetadata(obj)
 	if f := s.res.Rules.Validate; f != nil {
 		errs = append(errs, f(ctx, obj)...)
+	}
+	// What the kind has to say is more to the point than the rest.
+	if len(errs) == 0 && (s.res.Rules.PlainMetadata || s.res.Rules.ValidateName != nil) {
+		errs = s.validatePlain(obj)
 	}
 	return s.invalid(obj.GetName(), errs)
 }
 
 func (s *Store) validateUpdate(ctx context.Context, rules *Rules, obj, old Object) error {
-	errs := apivalidation.ValidateObjectMetaAccessor(obj, s.res.Namespaced, pathSegment, metadataPath)
+	errs := append(s.validatePlain(obj), s.validateFinalizers(obj)...)
 	errs = append(errs, apivalidation.ValidateObjectMetaAccessorUpdate(obj, old, metadataPath)...)
 	if f := rules.ValidateUpdate; f != nil {
 		errs = append(errs, f(ctx, obj, old)...)
@@ -97,7 +123,19 @@ func (s *Store) invalid(name string, errs field.ErrorList) error {
 	if len(errs) == 0 {
 		return nil
 	}
-	return apierrors.NewInvalid(s.res.GroupKind(), name, errs)
+	return apierrors.NewInvalid(s.res.GroupKind(), name, distinct(errs))
+}
+
+// distinct drops errors that say the same as one before: several checks of one
+// field may find the same fault.
+func distinct(errs field.ErrorList) field.ErrorList {
+	seen := make(map[string]bool, len(errs))
+	return slices.DeleteFunc(errs, func(e *field.Error) bool {
+		text := e.Error()
+		again := seen[text]
+		seen[text] = true
+		return again
+	})
 }
 
 func warn(ctx context.Context, rules *Rules, obj, old Object) {

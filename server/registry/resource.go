@@ -123,6 +123,13 @@ type Rules struct {
 	// ValidateName returns what is wrong with a name (or with a generateName's
 	// prefix); nil means a DNS-1123 subdomain.
 	ValidateName func(name string, prefix bool) []string
+	// FreeFinalizers allows finalizers without a domain that are not Kubernetes'
+	// own, in kinds which are not defined by Kubernetes' core.
+	FreeFinalizers bool
+	// PlainMetadata leaves out the checks of metadata that go by the kind: any
+	// name that fits into a path will do, and any finalizer. A new object's
+	// metadata is looked at only if Validate finds nothing.
+	PlainMetadata bool
 	// Warnings returns texts for Warning headers (RFC 7234 5.5); old is nil on
 	// create.
 	Warnings func(ctx context.Context, obj, old Object) []string

@@ -45,6 +45,7 @@ func ValidatingWebhookConfigurations() *registry.Resource {
 		Categories: []string{"api-extensions"},
 		Versions:   []registry.Version{{Name: "v1", New: registry.New[config](), NewList: registry.New[admissionv1.ValidatingWebhookConfigurationList]()}},
 		Rules: registry.Rules{
+			FreeFinalizers: true,
 			Default: registry.Default(func(c *config) {
 				for i := range c.Webhooks {
 					defaultValidatingWebhook(&c.Webhooks[i])
@@ -70,6 +71,7 @@ func MutatingWebhookConfigurations() *registry.Resource {
 		Categories: []string{"api-extensions"},
 		Versions:   []registry.Version{{Name: "v1", New: registry.New[config](), NewList: registry.New[admissionv1.MutatingWebhookConfigurationList]()}},
 		Rules: registry.Rules{
+			FreeFinalizers: true,
 			Default: registry.Default(func(c *config) {
 				for i := range c.Webhooks {
 					defaultMutatingWebhook(&c.Webhooks[i])
@@ -103,6 +105,7 @@ func ValidatingAdmissionPolicies() *registry.Resource {
 		Categories: []string{"api-extensions"},
 		Versions:   []registry.Version{{Name: "v1", New: registry.New[policy](), NewList: registry.New[admissionv1.ValidatingAdmissionPolicyList]()}},
 		Rules: registry.Rules{
+			FreeFinalizers: true,
 			Default: registry.Default(func(p *policy) {
 				setDefault(&p.Spec.FailurePolicy, admissionv1.Fail)
 				defaultMatchResources(p.Spec.MatchConstraints)
@@ -137,6 +140,7 @@ func MutatingAdmissionPolicies() *registry.Resource {
 		Categories: []string{"api-extensions"},
 		Versions:   []registry.Version{{Name: "v1", New: registry.New[policy](), NewList: registry.New[admissionv1.MutatingAdmissionPolicyList]()}},
 		Rules: registry.Rules{
+			FreeFinalizers: true,
 			Default: registry.Default(func(p *policy) {
 				setDefault(&p.Spec.FailurePolicy, admissionv1.Fail)
 				defaultMatchResources(p.Spec.MatchConstraints)
@@ -170,6 +174,7 @@ func ValidatingAdmissionPolicyBindings() *registry.Resource {
 		Categories: []string{"api-extensions"},
 		Versions:   []registry.Version{{Name: "v1", New: registry.New[binding](), NewList: registry.New[admissionv1.ValidatingAdmissionPolicyBindingList]()}},
 		Rules: registry.Rules{
+			FreeFinalizers: true,
 			Default:        registry.Default(func(b *binding) { defaultMatchResources(b.Spec.MatchResources) }),
 			Generation:     true,
 			Validate:       registry.Validate(validateValidatingBinding),
@@ -191,6 +196,7 @@ func MutatingAdmissionPolicyBindings() *registry.Resource {
 		Categories: []string{"api-extensions"},
 		Versions:   []registry.Version{{Name: "v1", New: registry.New[binding](), NewList: registry.New[admissionv1.MutatingAdmissionPolicyBindingList]()}},
 		Rules: registry.Rules{
+			FreeFinalizers: true,
 			Default:        registry.Default(func(b *binding) { defaultMatchResources(b.Spec.MatchResources) }),
 			Generation:     true,
 			Validate:       registry.Validate(validateMutatingBinding),

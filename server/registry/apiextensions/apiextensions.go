@@ -42,6 +42,7 @@ func CustomResourceDefinitions() *registry.Resource {
 			Generation:     true,
 			Validate:       registry.Validate(validateDefinition),
 			ValidateUpdate: registry.ValidateUpdate(validateDefinitionUpdate),
+			FreeFinalizers: true,
 		},
 		Subresources: []registry.Subresource{{Name: "status", Update: &registry.Rules{
 			Default: registry.Default(defaultDefinition),

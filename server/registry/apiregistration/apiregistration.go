@@ -45,7 +45,8 @@ func APIServices() *registry.Resource {
 			ValidateUpdate: registry.ValidateUpdate(func(_ context.Context, s, _ *service) field.ErrorList {
 				return validate(s)
 			}),
-			ValidateName: func(name string, _ bool) []string { return content.IsPathSegmentName(name) },
+			ValidateName:   func(name string, _ bool) []string { return content.IsPathSegmentName(name) },
+			FreeFinalizers: true,
 		},
 		Columns: []table.Column{
 			table.Name(),

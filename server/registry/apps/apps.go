@@ -9,7 +9,7 @@ import (
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"skiff/server/registry"
 )
@@ -53,10 +53,4 @@ func newScale(meta *metav1.ObjectMeta, selector *metav1.LabelSelector, desired *
 	return scale, nil
 }
 
-// nameWarning warns of a name that makes bad pod names and host names.
-func nameWarning(name string) []string {
-	if msgs := utilvalidation.IsDNS1123Label(name); len(msgs) != 0 {
-		return []string{podNameWarning(msgs)}
-	}
-	return nil
-}
+var templatePath = field.NewPath("spec", "template")

@@ -30,6 +30,7 @@ func DaemonSets() *registry.Resource {
 			Generation:               true,
 			Validate:                 registry.Validate(validateDaemonSet),
 			ValidateUpdate:           registry.ValidateUpdate(validateDaemonSetUpdate),
+			Warnings:                 daemonSetWarnings,
 			AllowUnconditionalUpdate: true,
 		},
 		Columns: daemonSetColumns(),
@@ -98,6 +99,17 @@ func setTemplateGeneration(d *appsv1.DaemonSet, generation int64) {
 	}
 	annotations[appsv1.DeprecatedTemplateGeneration] = strconv.FormatInt(generation, 10)
 	d.Annotations = annotations
+}
+
+func daemonSetWarnings(_ context.Context, obj, old registry.Object) []string {
+	d := obj.(*appsv1.DaemonSet)
+	if old != nil {
+		before, _ := templateGeneration(old.(*appsv1.DaemonSet))
+		if now, _ := templateGeneration(d); now == before {
+			return nil
+		}
+	}
+	return podtemplate.TemplateWarnings(&d.Spec.Template, templatePath)
 }
 
 func daemonSetColumns() []table.Column {

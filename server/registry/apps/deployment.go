@@ -95,14 +95,7 @@ func prepareDeploymentUpdate(_ context.Context, d, old *appsv1.Deployment) {
 }
 
 func deploymentWarnings(_ context.Context, obj, old registry.Object) []string {
-	if old != nil {
-		return nil
-	}
-	return nameWarning(obj.GetName())
-}
-
-func podNameWarning(msgs []string) string {
-	return fmt.Sprintf("metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: %v", msgs)
+	return podtemplate.WorkloadWarnings(obj, old, &obj.(*appsv1.Deployment).Spec.Template, templatePath)
 }
 
 func deploymentColumns() []table.Column {

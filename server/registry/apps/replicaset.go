@@ -37,7 +37,7 @@ func ReplicaSets() *registry.Resource {
 			Generation:               true,
 			Validate:                 registry.Validate(validateReplicaSet),
 			ValidateUpdate:           registry.ValidateUpdate(validateReplicaSetUpdate),
-			Warnings:                 deploymentWarnings,
+			Warnings:                 replicaSetWarnings,
 			AllowUnconditionalUpdate: true,
 		},
 		Fields: func(o registry.Object) fields.Set {
@@ -67,6 +67,10 @@ func ReplicaSets() *registry.Resource {
 func defaultReplicaSet(r *appsv1.ReplicaSet) {
 	podtemplate.DefaultTemplate(&r.Spec.Template)
 	setDefault(&r.Spec.Replicas, 1)
+}
+
+func replicaSetWarnings(_ context.Context, obj, old registry.Object) []string {
+	return podtemplate.WorkloadWarnings(obj, old, &obj.(*appsv1.ReplicaSet).Spec.Template, templatePath)
 }
 
 func validateReplicaSet(_ context.Context, r *appsv1.ReplicaSet) field.ErrorList {

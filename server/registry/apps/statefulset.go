@@ -3,11 +3,14 @@ package apps
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
@@ -22,7 +25,9 @@ func StatefulSets() *registry.Resource {
 	return &registry.Resource{
 		Group: Group, Plural: "statefulsets", Singular: "statefulset", Kind: "StatefulSet", Namespaced: true,
 		ShortNames: []string{"sts"}, Categories: []string{"all"},
-		Versions: []registry.Version{{Name: "v1", New: registry.New[appsv1.StatefulSet](), NewList: registry.New[appsv1.StatefulSetList]()}},
+		Versions: []registry.Version{{
+			Name: "v1", New: registry.New[appsv1.StatefulSet](), NewList: registry.New[appsv1.StatefulSetList](), FromHub: showClaimKinds,
+		}},
 		Rules: registry.Rules{
 			Default: registry.Default(defaultStatefulSet),
 			PrepareCreate: registry.Prepare(func(_ context.Context, s *appsv1.StatefulSet) {
@@ -97,10 +102,22 @@ func defaultStatefulSetStrategy(s *appsv1.StatefulSetUpdateStrategy) {
 	}
 }
 
-// defaultClaimTemplate fills a claim template. Clients always see its kind and
-// version, whether they sent them or not.
+// showClaimKinds gives the claim templates their kind and version, which clients
+// that read JSON see whether they sent them or not. The stored protobuf has no
+// place for them.
+func showClaimKinds(in registry.Object) (runtime.Object, error) {
+	out := *in.(*appsv1.StatefulSet)
+	out.Spec.VolumeClaimTemplates = slices.Clone(out.Spec.VolumeClaimTemplates)
+	for i := range out.Spec.VolumeClaimTemplates {
+		out.Spec.VolumeClaimTemplates[i].TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"}
+	}
+	return &out, nil
+}
+
+// defaultClaimTemplate fills a claim template. Its kind and version go without
+// saying, see showClaimKinds.
 func defaultClaimTemplate(c *corev1.PersistentVolumeClaim) {
-	c.APIVersion, c.Kind = "v1", "PersistentVolumeClaim"
+	c.TypeMeta = metav1.TypeMeta{}
 	if c.Status.Phase == "" {
 		c.Status.Phase = corev1.ClaimPending
 	}
@@ -112,6 +129,9 @@ func defaultClaimTemplate(c *corev1.PersistentVolumeClaim) {
 func statefulSetWarnings(_ context.Context, obj, old registry.Object) []string {
 	s := obj.(*appsv1.StatefulSet)
 	var warnings []string
+	if old == nil || old.GetGeneration() != s.Generation {
+		warnings = podtemplate.TemplateWarnings(&s.Spec.Template, templatePath)
+	}
 	templates := field.NewPath("spec", "volumeClaimTemplates")
 	for i := range s.Spec.VolumeClaimTemplates {
 		fld := templates.Index(i)

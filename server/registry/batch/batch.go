@@ -6,13 +6,7 @@
 // cronjob.go and cronjob_validation.go.
 package batch
 
-import (
-	"fmt"
-
-	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
-
-	"skiff/server/registry"
-)
+import "skiff/server/registry"
 
 // Group is the API group's name.
 const Group = "batch"
@@ -27,13 +21,4 @@ func setDefault[T any](p **T, value T) {
 	if *p == nil {
 		*p = &value
 	}
-}
-
-// nameWarning warns of a name that makes bad pod names and host names.
-func nameWarning(name string) []string {
-	msgs := utilvalidation.IsDNS1123Label(name)
-	if len(msgs) == 0 {
-		return nil
-	}
-	return []string{fmt.Sprintf("metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: %v", msgs)}
 }

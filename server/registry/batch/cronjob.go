@@ -62,7 +62,7 @@ func cronJobWarnings(_ context.Context, obj, old registry.Object) []string {
 	c := obj.(*batchv1.CronJob)
 	spec := field.NewPath("spec", "jobTemplate", "spec")
 	if old == nil {
-		return append(nameWarning(c.Name), jobSpecWarnings(&c.Spec.JobTemplate.Spec, spec)...)
+		return append(podtemplate.NameWarnings(c.Name), jobSpecWarnings(&c.Spec.JobTemplate.Spec, spec)...)
 	}
 	var warnings []string
 	if c.Generation != old.GetGeneration() {

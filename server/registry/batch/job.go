@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"strconv"
 	"time"
@@ -53,7 +54,7 @@ func Jobs() *registry.Resource {
 		Cells:      registry.Cells(jobCells),
 		Subresources: []registry.Subresource{{Name: "status", Update: &registry.Rules{
 			Default:                  registry.Default(defaultJob),
-			PrepareUpdate:            registry.PrepareUpdate(func(_ context.Context, j, old *batchv1.Job) { j.Spec = old.Spec }),
+			PrepareUpdate:            registry.PrepareUpdate(prepareJobStatus),
 			ValidateUpdate:           registry.ValidateUpdate(validateJobStatusUpdate),
 			AllowUnconditionalUpdate: true,
 		}}},
@@ -71,9 +72,6 @@ func defaultJob(j *batchv1.Job) {
 		backoff = math.MaxInt32
 	}
 	setDefault(&j.Spec.BackoffLimit, backoff)
-	if len(j.Labels) == 0 && j.Spec.Template.Labels != nil {
-		j.Labels = j.Spec.Template.DeepCopy().Labels
-	}
 	setDefault(&j.Spec.CompletionMode, batchv1.NonIndexedCompletion)
 	setDefault(&j.Spec.Suspend, false)
 	replacement := batchv1.TerminatingOrFailed
@@ -102,13 +100,29 @@ func prepareJob(_ context.Context, j *batchv1.Job) {
 	if !ptr.Deref(j.Spec.ManualSelector, false) {
 		generateSelector(j)
 	}
+	defaultLabels(j)
 	j.Status = batchv1.JobStatus{}
 	dropDisabled(&j.Spec, nil)
 }
 
+// defaultLabels gives a job without labels those of its pods, with the ones that
+// are made for it: hence not before these are.
+func defaultLabels(j *batchv1.Job) {
+	if len(j.Labels) == 0 {
+		j.Labels = maps.Clone(j.Spec.Template.Labels)
+	}
+}
+
 func prepareJobUpdate(_ context.Context, j, old *batchv1.Job) {
+	defaultLabels(j)
 	j.Status = old.Status
 	dropDisabled(&j.Spec, &old.Spec)
+}
+
+func prepareJobStatus(_ context.Context, j, old *batchv1.Job) {
+	defaultLabels(j)
+	j.Spec = old.Spec
+	defaultLabels(j)
 }
 
 // dropDisabled removes fields of features that are off, as far as old (nil on
@@ -156,7 +170,7 @@ func jobWarnings(_ context.Context, obj, old registry.Object) []string {
 	j := obj.(*batchv1.Job)
 	var warnings []string
 	if old == nil {
-		warnings = nameWarning(j.Name)
+		warnings = podtemplate.NameWarnings(j.Name)
 	} else if j.Generation == old.GetGeneration() {
 		return nil
 	}
@@ -164,11 +178,12 @@ func jobWarnings(_ context.Context, obj, old registry.Object) []string {
 }
 
 func jobSpecWarnings(spec *batchv1.JobSpec, fld *field.Path) []string {
-	if ptr.Deref(spec.CompletionMode, "") != batchv1.IndexedCompletion ||
-		ptr.Deref(spec.Completions, 0) <= highCompletions || ptr.Deref(spec.Parallelism, 0) <= highCompletionsParallelism {
-		return nil
+	var warnings []string
+	if ptr.Deref(spec.CompletionMode, "") == batchv1.IndexedCompletion &&
+		ptr.Deref(spec.Completions, 0) > highCompletions && ptr.Deref(spec.Parallelism, 0) > highCompletionsParallelism {
+		warnings = []string{fld.String() + ": In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail"}
 	}
-	return []string{fld.String() + ": In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail"}
+	return append(warnings, podtemplate.TemplateWarnings(&spec.Template, fld.Child("template"))...)
 }
 
 func jobColumns() []table.Column {

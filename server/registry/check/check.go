@@ -4,6 +4,7 @@ package check
 
 import (
 	"strconv"
+	"strings"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
@@ -137,4 +138,17 @@ func EndpointIP(address string, fld *field.Path) field.ErrorList {
 		}
 	}
 	return errs
+}
+
+// StandardFinalizer checks that a finalizer without a domain is one of Kubernetes'
+// own.
+func StandardFinalizer(value string, fld *field.Path) field.ErrorList {
+	if strings.Contains(value, "/") {
+		return nil
+	}
+	switch value {
+	case "kubernetes", "orphan", "foregroundDeletion":
+		return nil
+	}
+	return field.ErrorList{field.Invalid(fld, value, "name is neither a standard finalizer name nor is it fully qualified")}
 }

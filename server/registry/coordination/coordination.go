@@ -26,6 +26,7 @@ func Leases() *registry.Resource {
 		Group: Group, Plural: "leases", Singular: "lease", Kind: "Lease", Namespaced: true,
 		Versions: []registry.Version{{Name: "v1", New: registry.New[coordinationv1.Lease](), NewList: registry.New[coordinationv1.LeaseList]()}},
 		Rules: registry.Rules{
+			FreeFinalizers: true,
 			PrepareCreate: registry.Prepare(func(_ context.Context, l *coordinationv1.Lease) {
 				l.Spec.Strategy, l.Spec.PreferredHolder = nil, nil
 			}),

@@ -14,7 +14,6 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
 	"skiff/server/registry"
-	"skiff/server/registry/podtemplate"
 )
 
 // Deps are what the core resources need of the server around them.
@@ -80,14 +79,6 @@ func Resources(d Deps) []*registry.Resource {
 	if d.Objects != nil {
 		list = append(list, d.bindings())
 	}
-	for _, r := range list {
-		checkFinalizers(&r.Rules)
-		for i := range r.Subresources {
-			if rules := r.Subresources[i].Update; rules != nil {
-				checkFinalizers(rules)
-			}
-		}
-	}
 	return list
 }
 
@@ -109,34 +100,6 @@ func resourceOf[T, L any, PT ptr[T], PL ptr[L]](plural, kind string, short ...st
 		Versions:   []registry.Version{{Name: "v1", New: registry.New[T, PT](), NewList: registry.New[L, PL]()}},
 		Rules:      registry.Rules{AllowUnconditionalUpdate: true},
 	}
-}
-
-// checkFinalizers adds the check that finalizers without a domain are
-// Kubernetes' own.
-func checkFinalizers(rules *registry.Rules) {
-	validate, validateUpdate := rules.Validate, rules.ValidateUpdate
-	rules.Validate = func(ctx context.Context, obj registry.Object) field.ErrorList {
-		errs := finalizerNames(obj.GetFinalizers())
-		if validate != nil {
-			errs = append(errs, validate(ctx, obj)...)
-		}
-		return errs
-	}
-	rules.ValidateUpdate = func(ctx context.Context, obj, old registry.Object) field.ErrorList {
-		errs := finalizerNames(obj.GetFinalizers())
-		if validateUpdate != nil {
-			errs = append(errs, validateUpdate(ctx, obj, old)...)
-		}
-		return errs
-	}
-}
-
-func finalizerNames(names []string) field.ErrorList {
-	var errs field.ErrorList
-	for i, name := range names {
-		errs = append(errs, podtemplate.StandardFinalizer(name, field.NewPath("metadata", "finalizers").Index(i))...)
-	}
-	return errs
 }
 
 // path is a field path from the root of an object.

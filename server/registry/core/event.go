@@ -26,6 +26,7 @@ import (
 func Events(ttl time.Duration) *registry.Resource {
 	r := resourceOf[corev1.Event, corev1.EventList]("events", "Event", "ev")
 	r.Rules.CreateOnUpdate = true
+	r.Rules.PlainMetadata = true
 	r.Rules.Validate = registry.Validate(func(_ context.Context, e *corev1.Event) field.ErrorList {
 		return validateEvent(e, "reportingComponent")
 	})

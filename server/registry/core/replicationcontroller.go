@@ -2,15 +2,14 @@ package core
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"skiff/server/registry"
@@ -38,6 +37,12 @@ func replicationControllers() *registry.Resource {
 	r.Rules.ValidateUpdate = registry.ValidateUpdate(func(_ context.Context, c, old *corev1.ReplicationController) field.ErrorList {
 		return validateController(c, podtemplate.OptionsForTemplate(c.Spec.Template, old.Spec.Template))
 	})
+	r.Rules.ValidateName = func(name string, prefix bool) []string {
+		if prefix {
+			return nil // what was made of it is looked at
+		}
+		return apivalidation.NameIsDNSSubdomain(name, false)
+	}
 	r.Rules.Warnings = controllerWarnings
 	r.FieldNames = []string{"status.replicas"}
 	r.Fields = func(obj registry.Object) fields.Set {
@@ -61,18 +66,7 @@ func replicationControllers() *registry.Resource {
 
 func controllerWarnings(_ context.Context, obj, old registry.Object) []string {
 	c := obj.(*corev1.ReplicationController)
-	template := path("spec", "template")
-	if old != nil {
-		if old.GetGeneration() == c.Generation {
-			return nil
-		}
-		return podtemplate.TemplateWarnings(c.Spec.Template, template)
-	}
-	var texts []string
-	if msgs := validation.IsDNS1123Label(c.Name); len(msgs) > 0 {
-		texts = append(texts, fmt.Sprintf("metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: %v", msgs))
-	}
-	return append(texts, podtemplate.TemplateWarnings(c.Spec.Template, template)...)
+	return podtemplate.WorkloadWarnings(c, old, c.Spec.Template, path("spec", "template"))
 }
 
 func controllerScale(obj registry.Object) (*autoscalingv1.Scale, error) {

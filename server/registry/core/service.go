@@ -90,8 +90,8 @@ func defaultService(s *corev1.Service) {
 		spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyCluster
 	}
 	switch {
-	case spec.Type == corev1.ServiceTypeExternalName:
-		spec.InternalTrafficPolicy = nil
+	case spec.Type == corev1.ServiceTypeExternalName && legalInternalPolicy(spec):
+		spec.InternalTrafficPolicy = nil // it says nothing, so it is not shown
 	case spec.InternalTrafficPolicy == nil && hasAddress(spec):
 		spec.InternalTrafficPolicy = new(corev1.ServiceInternalTrafficPolicyCluster)
 	}

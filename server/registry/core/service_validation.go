@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,6 +15,12 @@ import (
 	"skiff/server/registry/podtemplate"
 	"skiff/server/registry/untagged"
 )
+
+var internalPolicies = []corev1.ServiceInternalTrafficPolicy{corev1.ServiceInternalTrafficPolicyCluster, corev1.ServiceInternalTrafficPolicyLocal}
+
+func legalInternalPolicy(spec *corev1.ServiceSpec) bool {
+	return spec.InternalTrafficPolicy == nil || slices.Contains(internalPolicies, *spec.InternalTrafficPolicy)
+}
 
 // validateService checks a service; old is nil on create.
 func validateService(s, old *corev1.Service) field.ErrorList {
@@ -275,7 +282,7 @@ func validateTraffic(spec *corev1.ServiceSpec, fld *field.Path) field.ErrorList 
 	}
 	at = fld.Child("internalTrafficPolicy")
 	if policy := spec.InternalTrafficPolicy; policy != nil {
-		errs = append(errs, podtemplate.OneOf(at, *policy, corev1.ServiceInternalTrafficPolicyCluster, corev1.ServiceInternalTrafficPolicyLocal)...)
+		errs = append(errs, podtemplate.OneOf(at, *policy, internalPolicies...)...)
 	} else if hasAddress(spec) {
 		errs = append(errs, field.Required(at, ""))
 	}

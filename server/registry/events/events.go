@@ -23,6 +23,7 @@ func Events(stored *registry.Resource) *registry.Resource {
 		Name: "v1", New: registry.New[eventsv1.Event](), NewList: registry.New[eventsv1.EventList](),
 		ToHub: core.EventFromV1, FromHub: core.EventToV1,
 	}}
+	view.Rules.PlainMetadata = false
 	view.Rules.Validate = registry.Validate(core.ValidateEventV1)
 	view.Rules.ValidateUpdate = registry.ValidateUpdate(core.ValidateEventV1Update)
 	return &view

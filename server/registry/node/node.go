@@ -34,7 +34,8 @@ func RuntimeClasses() *registry.Resource {
 		Group: Group, Plural: "runtimeclasses", Singular: "runtimeclass", Kind: "RuntimeClass",
 		Versions: []registry.Version{{Name: "v1", New: registry.New[nodev1.RuntimeClass](), NewList: registry.New[nodev1.RuntimeClassList]()}},
 		Rules: registry.Rules{
-			Default: registry.Default(defaultRuntimeClass),
+			FreeFinalizers: true,
+			Default:        registry.Default(defaultRuntimeClass),
 			Validate: registry.Validate(func(_ context.Context, c *nodev1.RuntimeClass) field.ErrorList {
 				return validateRuntimeClass(c)
 			}),

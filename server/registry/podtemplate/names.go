@@ -7,6 +7,8 @@ import (
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"skiff/server/registry/check"
 )
 
 // DNSLabel checks that value is a DNS-1123 label.
@@ -37,20 +39,7 @@ func NamespaceName(value string, fld *field.Path) field.ErrorList {
 // FinalizerName checks the name of a finalizer that a namespace holds: a standard
 // one, or one with a domain.
 func FinalizerName(value string, fld *field.Path) field.ErrorList {
-	return append(apivalidation.ValidateFinalizerName(value, fld), StandardFinalizer(value, fld)...)
-}
-
-// StandardFinalizer checks that a finalizer without a domain is one of Kubernetes'
-// own.
-func StandardFinalizer(value string, fld *field.Path) field.ErrorList {
-	if strings.Contains(value, "/") {
-		return nil
-	}
-	switch value {
-	case "kubernetes", "orphan", "foregroundDeletion":
-		return nil
-	}
-	return field.ErrorList{field.Invalid(fld, value, "name is neither a standard finalizer name nor is it fully qualified")}
+	return append(apivalidation.ValidateFinalizerName(value, fld), check.StandardFinalizer(value, fld)...)
 }
 
 // maxSignerName is the length of a domain, a namespace and an object's name with

@@ -78,11 +78,3 @@ func TestDefaultTemplateIsIdempotent(t *testing.T) {
 		t.Error(errs)
 	}
 }
-
-func TestStandardFinalizer(t *testing.T) {
-	for name, ok := range map[string]bool{"foregroundDeletion": true, "orphan": true, "kubernetes": true, "a.b/c": true, "foo": false, "a b": false} {
-		if errs := StandardFinalizer(name, field.NewPath("f")); (len(errs) == 0) != ok {
-			t.Errorf("%s: %v", name, errs)
-		}
-	}
-}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -76,6 +77,28 @@ func Warnings(spec *corev1.PodSpec, annotations map[string]string, fld *field.Pa
 // TemplateWarnings are Warnings about a pod template at fld.
 func TemplateWarnings(t *corev1.PodTemplateSpec, fld *field.Path) []string {
 	return Warnings(&t.Spec, t.Annotations, fld)
+}
+
+// NameWarnings warn of a workload's name that makes bad names and host names of
+// its pods.
+func NameWarnings(name string) []string {
+	msgs := validation.IsDNS1123Label(name)
+	if len(msgs) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: %v", msgs)}
+}
+
+// WorkloadWarnings are NameWarnings about a new workload (old is nil), and
+// TemplateWarnings about its template at fld unless its generation is the old one.
+func WorkloadWarnings(obj, old metav1.Object, t *corev1.PodTemplateSpec, fld *field.Path) []string {
+	if old == nil {
+		return append(NameWarnings(obj.GetName()), TemplateWarnings(t, fld)...)
+	}
+	if obj.GetGeneration() == old.GetGeneration() {
+		return nil
+	}
+	return TemplateWarnings(t, fld)
 }
 
 // NodeTermWarnings are those about a choice of nodes by old labels. values tells

@@ -37,6 +37,7 @@ func PodDisruptionBudgets() *registry.Resource {
 		ShortNames: []string{"pdb"},
 		Versions:   []registry.Version{{Name: "v1", New: registry.New[policyv1.PodDisruptionBudget](), NewList: registry.New[policyv1.PodDisruptionBudgetList]()}},
 		Rules: registry.Rules{
+			PlainMetadata: true,
 			PrepareCreate: registry.Prepare(func(_ context.Context, b *policyv1.PodDisruptionBudget) {
 				b.Status = policyv1.PodDisruptionBudgetStatus{}
 				stripMatchLabel(b.Spec.Selector)
