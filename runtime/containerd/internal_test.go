@@ -124,6 +124,8 @@ func TestLogsGoToSlog(t *testing.T) {
 	std.Info("each step")
 	std.Warn("failed check for fsverity support")
 	std.Error("ttrpc: received message on inactive stream")
+	const reload = `failed to reload cni configuration after receiving fs change event(WRITE  "/d/.x/net.d/%s")`
+	std.Errorf(reload, ".10-skiff.conflist.123")
 	line := out.String()
 	for _, part := range []string{"level=WARN", "msg=look", "err=boom", "id=7"} {
 		if !strings.Contains(line, part) {
@@ -132,6 +134,10 @@ func TestLogsGoToSlog(t *testing.T) {
 	}
 	if n := strings.Count(line, "\n"); n != 1 {
 		t.Errorf("%d lines, want 1: %s", n, line)
+	}
+	std.Errorf(reload, "05-own.conflist")
+	if !strings.Contains(out.String(), "05-own.conflist") {
+		t.Error("a broken configuration is not told")
 	}
 	ended := make(chan struct{})
 	go func() {

@@ -38,7 +38,8 @@ func routeLogs(logger *slog.Logger, fatal func(error)) {
 
 // harmless says of a message that it tells of nothing wrong: of something that
 // this box lacks and nothing here needs, or will only have later (the network's
-// configuration, at the first start); of cleaning up what is gone already after
+// configuration, at the first start, or a moment later when it is written but
+// not renamed yet: a hidden file); of cleaning up what is gone already after
 // a start that failed, which the caller reports; of a shim that ends while it is
 // talked to.
 func harmless(msg string, err error) bool {
@@ -47,6 +48,8 @@ func harmless(msg string, err error) bool {
 		msg == "ttrpc: received message on inactive stream", msg == "failed sending message on channel",
 		strings.HasPrefix(msg, "failed to load cni during init"), strings.HasPrefix(msg, "Failed to close stdin for container"):
 		return true
+	case strings.HasPrefix(msg, "failed to reload cni configuration"):
+		return strings.Contains(msg, "/net.d/.")
 	case msg == "failed to delete task":
 		return errdefs.IsNotFound(errgrpc.ToNative(err))
 	}
