@@ -123,6 +123,9 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader, ou
 		return err
 	}
 	resp, err := c.http.Do(req)
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("the images are root's, run it with sudo: open %s: %w", c.path, os.ErrPermission)
+	}
 	if errors.Is(err, os.ErrNotExist) || isRefused(err) {
 		return fmt.Errorf("no skiff with a container runtime is running for this data directory (nothing listens on %s)", c.path)
 	}
