@@ -61,11 +61,21 @@ footprint: build ## what an idle server costs, and how long it takes to start
 	@scripts/footprint
 
 .PHONY: dist
-dist: ## cross-build dist/skiff-ARCH for amd64, arm64, arm (v7) and riscv64
+dist: ## cross-build dist/skiff-ARCH for amd64, arm64, arm (v7) and riscv64, and their SHA256SUMS
 	@scripts/deps $(DIST_ARCHS)
 	@scripts/payload $(DIST_ARCHS)
 	@mkdir -p dist
 	for arch in $(DIST_ARCHS); do GOARCH=$$arch GOARM=7 $(GOBUILD) -o dist/skiff-$$arch . || exit 1; done
+	cd dist && sha256sum $(DIST_ARCHS:%=skiff-%) >SHA256SUMS
+
+.PHONY: dist-check
+dist-check: ## start what make dist built, under qemu what is not for this machine
+	@scripts/deps --emulate
+	@scripts/dist-check $(DIST_ARCHS)
+
+.PHONY: vet-cross
+vet-cross: ## go vet for all architectures of make dist
+	for arch in $(DIST_ARCHS); do GOARCH=$$arch GOARM=7 go vet ./... || exit 1; done
 
 .PHONY: clean
 clean: ## remove what was built
