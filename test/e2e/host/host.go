@@ -31,6 +31,9 @@ import (
 type Config struct {
 	// Network is what the host is attached to; nil is a link that leads nowhere.
 	Network *Network
+	// DiskSize is that of a file system of its own that holds the data folder, in
+	// bytes; 0 keeps it on the machine's.
+	DiskSize int64
 	// Gateway is where everything goes that the host knows no other way to; it
 	// must be on the Network. None means no way out.
 	Gateway netip.Addr
@@ -93,6 +96,11 @@ func New(t testing.TB, cfg Config) *Host {
 	}
 	if err := p.writeConfig(h.NodeName); err != nil {
 		t.Fatal(err)
+	}
+	if cfg.DiskSize > 0 {
+		if err := p.mountDataDir(cfg.DiskSize); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if cfg.ResolvConf != "" {
 		h.resolvConf = filepath.Join(h.Dir, "resolv.conf")

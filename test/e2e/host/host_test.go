@@ -31,7 +31,7 @@ func TestLife(t *testing.T) {
 	if out := h.Kubectl("get", "nodes", "-o", "name"); out != "node/first\n" {
 		t.Errorf("nodes after a restart: %q", out)
 	}
-	if left := strings.Join(h.Left(), "\n"); !strings.Contains(left, " server") || !strings.Contains(left, "file "+h.DataDir) || !strings.Contains(left, "table ") {
+	if left := strings.Join(h.Left(), "\n"); !strings.Contains(left, " server") || !strings.Contains(left, "file "+h.DataDir+"/store") || !strings.Contains(left, "table ") {
 		t.Errorf("a running server is not seen among what is left:\n%s", left)
 	}
 }

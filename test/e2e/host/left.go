@@ -29,7 +29,7 @@ func (h *Host) Left() []string {
 	in := instance.Of(h.DataDir)
 	left = append(left, h.leftMounts(in)...)
 	left = append(left, h.leftCgroups(in)...)
-	for _, path := range []string{h.DataDir, h.Kubeconfig, in.RunDir(), "/var/lib/cni/results/" + in.Network() + "-*"} {
+	for _, path := range []string{h.DataDir + "/*", h.Kubeconfig, in.RunDir(), "/var/lib/cni/results/" + in.Network() + "-*"} {
 		found, err := filepath.Glob(path)
 		if err != nil {
 			h.t.Error(err)

@@ -107,8 +107,22 @@ func (p *place) enter(name string, args ...string) []string {
 	return append([]string{"--net=" + p.namespacePath(), name}, args...)
 }
 
+// mountDataDir gives the data folder a small disk, kept in memory.
+func (p *place) mountDataDir(size int64) error {
+	if err := os.Mkdir(p.dataDir(), 0o700); err != nil {
+		return err
+	}
+	if err := unix.Mount("skiff-test", p.dataDir(), "tmpfs", 0, fmt.Sprintf("size=%d,mode=700", size)); err != nil {
+		return fmt.Errorf("mount a disk for %s: %w", p.dataDir(), err)
+	}
+	return nil
+}
+
 func (p *place) remove() error {
 	defer p.lock.Close()
+	if err := unix.Unmount(p.dataDir(), 0); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("unmount %s: %w", p.dataDir(), err)
+	}
 	return errors.Join(p.deleteNamespace(), os.RemoveAll(p.dir))
 }
 
