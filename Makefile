@@ -5,12 +5,16 @@ VERSION    ?= $(or $(shell git describe --tags --dirty 2>/dev/null),v0.1.0-dev$(
 COMMIT     := $(shell git rev-parse HEAD 2>/dev/null)
 DATE       := $(shell TZ=UTC0 git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
 LDFLAGS    := -s -w -X skiff/version.Skiff=$(VERSION) -X skiff/version.Commit=$(COMMIT) -X skiff/version.Date=$(DATE)
-GOBUILD    := go build -ldflags '$(LDFLAGS)'
+OVERLAY    := bin/overlay/overlay.json
+GOBUILD    := go build -overlay $(OVERLAY) -ldflags '$(LDFLAGS)'
 DIST_ARCHS := amd64 arm64 arm riscv64
+
+# Parts of libraries that are left out; docs/adr/0006-linked-code.md says why.
+TAGS       := grpcnotrace,hashicorpmetrics,no_rdt,nri_no_wasm,urfave_cli_no_docs,urfave_cli_no_suggest
 
 # One set of flags for all that is compiled, so that building, linting and
 # testing share what the compiler has made.
-export GOFLAGS     := -trimpath $(GOFLAGS)
+export GOFLAGS     := -trimpath -tags=$(TAGS) $(GOFLAGS)
 export CGO_ENABLED := 0
 
 .DEFAULT_GOAL := help
@@ -27,8 +31,13 @@ deps:
 payload: deps
 	@scripts/payload
 
+# The overlay lets the linker leave out methods that nothing calls.
+.PHONY: overlay
+overlay:
+	@scripts/overlay >/dev/null
+
 .PHONY: build
-build: payload ## build bin/skiff, one executable without dynamic libraries
+build: payload overlay ## build bin/skiff, one executable without dynamic libraries
 	@mkdir -p bin
 	$(GOBUILD) -o bin/skiff .
 
@@ -61,7 +70,7 @@ footprint: build ## what an idle server costs, and how long it takes to start
 	@scripts/footprint
 
 .PHONY: dist
-dist: ## cross-build dist/skiff-ARCH for amd64, arm64, arm (v7) and riscv64, and their SHA256SUMS
+dist: overlay ## cross-build dist/skiff-ARCH for amd64, arm64, arm (v7) and riscv64, and their SHA256SUMS
 	@scripts/deps $(DIST_ARCHS)
 	@scripts/payload $(DIST_ARCHS)
 	@mkdir -p dist

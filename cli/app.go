@@ -74,6 +74,7 @@ func printError(w io.Writer, err error) {
 }
 
 func newApp(stdout, stderr io.Writer) *cli.App {
+	cli.HelpPrinter = printHelp
 	app := &cli.App{
 		Name:                 "skiff",
 		HelpName:             "skiff",

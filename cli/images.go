@@ -17,7 +17,7 @@ func imagesCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "images",
 		Usage:     "import and list the images of this box",
-		UsageText: "skiff images import FILE...\n   skiff images list",
+		UsageText: "skiff images import FILE...\nskiff images list",
 		Subcommands: []*cli.Command{
 			{
 				Name: "import", Usage: "import archives (docker save, OCI; .tar, .tar.gz, .tar.zst)",
