@@ -45,12 +45,14 @@ func newQueue(c clock.WithDelayedExecution, max int, process func(string)) *queu
 	}
 }
 
-// begin lets the workers start.
+// begin lets the workers start, for all that has come meanwhile.
 func (q *queue) begin() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.begun = true
-	q.spawn()
+	for range min(q.max, len(q.fifo)) {
+		q.spawn()
+	}
 }
 
 // shutDown drops what waits and waits for what is in process.

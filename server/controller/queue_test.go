@@ -52,6 +52,23 @@ func TestQueueWaitsForBegin(t *testing.T) {
 	})
 }
 
+func TestQueueBeginsWithAllWorkersThatItNeeds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{hold: make(chan struct{})}
+		q := newQueue(clock.RealClock{}, 3, r.process)
+		for _, k := range []string{"a", "b", "c", "d"} {
+			q.add(k)
+		}
+		q.begin()
+		synctest.Wait()
+		if got := r.got(); len(got) != 3 {
+			t.Errorf("%d keys run at a time, want 3", len(got))
+		}
+		close(r.hold)
+		q.shutDown()
+	})
+}
+
 func TestQueueRunsAKeyOnceAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{hold: make(chan struct{})}
