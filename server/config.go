@@ -64,8 +64,9 @@ type NodeConfig struct {
 	Taints                   []corev1.Taint
 }
 
-// Parts are what Disable can name.
-var Parts = []string{"dns", "proxy", "scheduler", "controllers"}
+// Parts are what Disable can name. Manifests are applied beside the controllers,
+// and not without them.
+var Parts = []string{"dns", "proxy", "scheduler", "controllers", "manifests"}
 
 // Validate fills what was left open and returns every mistake, one line each.
 func (c *Config) Validate() error {

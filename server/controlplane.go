@@ -182,6 +182,9 @@ func (cp *controlPlane) makeLoops(handler http.Handler) error {
 		if err != nil {
 			return err
 		}
+		if err := cp.addManifests(handler); err != nil {
+			return err
+		}
 	}
 	if cfg.Disabled("scheduler") {
 		return nil

@@ -62,24 +62,32 @@ func Script(t *testing.T, build Build) { ScriptDir(t, "testdata", build) }
 // ScriptDir is Script for a folder of its own, for controllers that are
 // configured otherwise.
 func ScriptDir(t *testing.T, dir string, build Build) {
+	Each(t, dir, func(t *testing.T, ar *txtar.Archive) {
+		synctest.Test(t, func(t *testing.T) { runScript(t, build, ar, nil) })
+	})
+}
+
+// Each runs f for each *.txtar of a folder, and with -update writes back what
+// Compare made of it.
+func Each(t *testing.T, dir string, f func(t *testing.T, ar *txtar.Archive)) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.txtar"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts in %s: %v", dir, err)
 	}
-	for _, f := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(f), ".txtar"), func(t *testing.T) {
-			ar, err := txtar.ParseFile(f)
+	for _, path := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) {
+			ar, err := txtar.ParseFile(path)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if *update {
 				defer func() {
-					if err := os.WriteFile(f, txtar.Format(ar), 0o644); err != nil {
+					if err := os.WriteFile(path, txtar.Format(ar), 0o644); err != nil {
 						t.Error(err)
 					}
 				}()
 			}
-			synctest.Test(t, func(t *testing.T) { runScript(t, build, ar, nil) })
+			f(t, ar)
 		})
 	}
 }

@@ -184,18 +184,32 @@ func (s *session) expect(ar *txtar.Archive, name, plural string, paths []string)
 			got = s.table(plural, paths)
 		}
 	}
+	if got == want || s.fault == nil {
+		return Compare(ar, name, got)
+	}
+	return differs(name, got, want)
+}
+
+// Compare compares a text with a file of an archive, which it rewrites instead
+// if -update was given.
+func Compare(ar *txtar.Archive, name, got string) error {
+	want := file(ar, name)
 	if got == want {
 		return nil
 	}
-	if *update && s.fault == nil {
-		for i := range ar.Files {
-			if ar.Files[i].Name == name {
-				ar.Files[i].Data = []byte(got)
-				return nil
-			}
-		}
-		ar.Files = append(ar.Files, txtar.File{Name: name, Data: []byte(got)})
-		return nil
+	if !*update {
+		return differs(name, got, want)
 	}
+	for i := range ar.Files {
+		if ar.Files[i].Name == name {
+			ar.Files[i].Data = []byte(got)
+			return nil
+		}
+	}
+	ar.Files = append(ar.Files, txtar.File{Name: name, Data: []byte(got)})
+	return nil
+}
+
+func differs(name, got, want string) error {
 	return fmt.Errorf("%s differs:\ngot:\n%swant:\n%s", name, got, want)
 }

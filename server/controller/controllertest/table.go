@@ -5,15 +5,20 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/util/jsonpath"
 )
 
-// table prints one line per object of a resource: the values at the JSON paths,
-// separated by " | ". In a path, "name" and the like stand for themselves below
-// metadata if they start with no dot.
 func (s *session) table(plural string, paths []string) string {
+	return Table(s.api.Dump(plural), paths)
+}
+
+// Table prints one line per object: the values at the JSON paths, separated by
+// " | ". In a path, "name" and the like stand for themselves below metadata if
+// they start with no dot.
+func Table(objects []*unstructured.Unstructured, paths []string) string {
 	var lines []string
-	for _, o := range s.api.Dump(plural) {
+	for _, o := range objects {
 		var cells []string
 		for _, p := range paths {
 			if !strings.HasPrefix(p, ".") {
