@@ -270,4 +270,3 @@ func fill(t *testing.T, path string) (free func()) {
 		}
 	}
 }
-
