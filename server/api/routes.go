@@ -81,6 +81,7 @@ func (c *call) dispatch() error {
 		return errNoSuchPath()
 	}
 	c.endpoint = e
+	c.warnings.AddWarning("", e.version.Deprecated)
 	if c.info.Subresource != "" {
 		return c.subresource()
 	}

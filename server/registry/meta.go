@@ -123,7 +123,11 @@ func (s *Store) invalid(name string, errs field.ErrorList) error {
 	if len(errs) == 0 {
 		return nil
 	}
-	return apierrors.NewInvalid(s.res.GroupKind(), name, distinct(errs))
+	gk := s.res.GroupKind()
+	if s.res.StoredAs != nil {
+		gk.Group = s.res.StoredAs.Group
+	}
+	return apierrors.NewInvalid(gk, name, distinct(errs))
 }
 
 // distinct drops errors that say the same as one before: several checks of one

@@ -86,10 +86,15 @@ type Version struct {
 	New  func() runtime.Object
 	// NewList is nil for resources that cannot be listed.
 	NewList func() runtime.Object
-	// ToHub and FromHub convert between this version and the one in memory;
-	// nil for the storage version itself.
+	// ToHub and FromHub convert between this version and the one in memory; ToHub
+	// is nil for the storage version itself, which has a FromHub only if clients
+	// that do not read protobuf see more than is stored. They do not modify what
+	// they are given.
 	ToHub   func(in runtime.Object) (Object, error)
 	FromHub func(in Object) (runtime.Object, error)
+	// Deprecated, if not empty, is what clients of this version are warned of, e.g.
+	// "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".
+	Deprecated string
 }
 
 // Rules are what distinguishes a resource in a write. Any of them may be nil.

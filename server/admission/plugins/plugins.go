@@ -11,8 +11,10 @@ import (
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -104,24 +106,34 @@ func podSecurity(d Deps, r reader) *podsecurity.Plugin {
 // reader reads from the API server what the plugins need rarely.
 type reader struct{ kubernetes.Interface }
 
+// named gets an object by its name. What no object can be called, a client would
+// refuse to ask for; then there is none.
+func named[T any](ctx context.Context, name, resource string, get func(context.Context, string, metav1.GetOptions) (T, error)) (T, error) {
+	if name == "" || len(path.IsValidPathSegmentName(name)) > 0 {
+		var none T
+		return none, apierrors.NewNotFound(schema.GroupResource{Resource: resource}, name)
+	}
+	return get(ctx, name, metav1.GetOptions{})
+}
+
 func (r reader) namespace(ctx context.Context, name string) (*corev1.Namespace, error) {
-	return r.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+	return named(ctx, name, "namespaces", r.CoreV1().Namespaces().Get)
 }
 
 func (r reader) serviceAccount(ctx context.Context, namespace, name string) (*corev1.ServiceAccount, error) {
-	return r.CoreV1().ServiceAccounts(namespace).Get(ctx, name, metav1.GetOptions{})
+	return named(ctx, name, "serviceaccounts", r.CoreV1().ServiceAccounts(namespace).Get)
 }
 
 func (r reader) priorityClass(ctx context.Context, name string) (*schedulingv1.PriorityClass, error) {
-	return r.SchedulingV1().PriorityClasses().Get(ctx, name, metav1.GetOptions{})
+	return named(ctx, name, "priorityclasses", r.SchedulingV1().PriorityClasses().Get)
 }
 
 func (r reader) runtimeClass(ctx context.Context, name string) (*nodev1.RuntimeClass, error) {
-	return r.NodeV1().RuntimeClasses().Get(ctx, name, metav1.GetOptions{})
+	return named(ctx, name, "runtimeclasses", r.NodeV1().RuntimeClasses().Get)
 }
 
 func (r reader) storageClass(ctx context.Context, name string) (*storagev1.StorageClass, error) {
-	return r.StorageV1().StorageClasses().Get(ctx, name, metav1.GetOptions{})
+	return named(ctx, name, "storageclasses", r.StorageV1().StorageClasses().Get)
 }
 
 func (r reader) storageClasses(ctx context.Context) ([]storagev1.StorageClass, error) {

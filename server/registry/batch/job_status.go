@@ -178,7 +178,7 @@ func (u *statusUpdate) pods() {
 	if (u.finishedChanged || u.terminatingChanged) && u.finished && ptr.Deref(s.Terminating, 0) > 0 {
 		u.add(field.Invalid(u.fld.Child("terminating"), s.Terminating, "terminating>0 is invalid for finished job"))
 	}
-	if (u.readyChanged || u.activeChanged) && ptr.Deref(s.Ready, 0) > s.Active {
+	if (u.readyChanged || u.activeChanged) && s.Ready != nil && *s.Ready > s.Active {
 		u.add(field.Invalid(u.fld.Child("ready"), *s.Ready, "cannot set more ready pods than active"))
 	}
 }

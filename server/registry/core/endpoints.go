@@ -21,6 +21,7 @@ import (
 
 func endpoints() *registry.Resource {
 	r := resourceOf[corev1.Endpoints, corev1.EndpointsList]("endpoints", "Endpoints", "ep")
+	r.Versions[0].Deprecated = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
 	r.Rules.CreateOnUpdate = true
 	r.Rules.Default = registry.Default(func(e *corev1.Endpoints) {
 		for i := range e.Subsets {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
@@ -98,8 +99,39 @@ func validateRule(r *flowcontrolv1.PolicyRulesWithSubjects, fld *field.Path) fie
 		rule, path := &r.NonResourceRules[i], fld.Child("nonResourceRules").Index(i)
 		errs = append(errs, validateVerbs(rule.Verbs, path.Child("verbs"))...)
 		errs = append(errs, validateList(rule.NonResourceURLs, "nonResourceURLs must contain at least one value", "non-resource URLs", path.Child("nonResourceURLs"))...)
+		errs = append(errs, validateURLPaths(rule.NonResourceURLs, path.Child("nonResourceURLs"))...)
 	}
 	return errs
+}
+
+// validateURLPaths checks paths outside the API, unless all of them are meant.
+func validateURLPaths(paths []string, fld *field.Path) field.ErrorList {
+	if slices.Contains(paths, "*") {
+		return nil
+	}
+	var errs field.ErrorList
+	for i, p := range paths {
+		if msg := urlPathFault(p); msg != "" {
+			errs = append(errs, field.Invalid(fld.Index(i), p, msg))
+		}
+	}
+	return errs
+}
+
+func urlPathFault(p string) string {
+	switch {
+	case p == "":
+		return "must not be empty"
+	case !strings.HasPrefix(p, "/"):
+		return "must start with slash"
+	case strings.Contains(p, " "):
+		return "must not contain white-space"
+	case strings.Contains(p, "//"):
+		return "must not contain double slash"
+	case strings.Contains(strings.TrimSuffix(p, "/*"), "*"):
+		return "wildcard can only do suffix matching"
+	}
+	return ""
 }
 
 func validateSubject(s *flowcontrolv1.Subject, fld *field.Path) field.ErrorList {
@@ -217,6 +249,13 @@ func validateLevel(_ context.Context, l *flowcontrolv1.PriorityLevelConfiguratio
 		}
 		errs = append(errs, validateLimited(s.Limited, fld.Child("limited"))...)
 	default:
+		if s.Exempt != nil {
+			errs = append(errs, field.Forbidden(fld.Child("exempt"), ""))
+		}
+		if s.Limited != nil {
+			errs = append(errs, field.Forbidden(fld.Child("limited"), ""))
+			errs = append(errs, validateLimitResponse(&s.Limited.LimitResponse, fld.Child("limited", "limitResponse"))...)
+		}
 		errs = append(errs, check.OneOf(s.Type, []flowcontrolv1.PriorityLevelEnablement{flowcontrolv1.PriorityLevelEnablementExempt, flowcontrolv1.PriorityLevelEnablementLimited}, fld.Child("type"))...)
 	}
 	return errs
@@ -250,7 +289,11 @@ func validateLimited(l *flowcontrolv1.LimitedPriorityLevelConfiguration, fld *fi
 	if n := l.BorrowingLimitPercent; n != nil && *n < 0 {
 		errs = append(errs, field.Invalid(fld.Child("borrowingLimitPercent"), *n, "if specified, must be a non-negative integer"))
 	}
-	r, path := &l.LimitResponse, fld.Child("limitResponse")
+	return append(errs, validateLimitResponse(&l.LimitResponse, fld.Child("limitResponse"))...)
+}
+
+func validateLimitResponse(r *flowcontrolv1.LimitResponse, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
 	switch r.Type {
 	case flowcontrolv1.LimitResponseTypeReject:
 		if r.Queuing != nil {
@@ -262,6 +305,9 @@ func validateLimited(l *flowcontrolv1.LimitedPriorityLevelConfiguration, fld *fi
 		}
 		errs = append(errs, validateQueuing(r.Queuing, path.Child("queuing"))...)
 	default:
+		if r.Queuing != nil {
+			errs = append(errs, field.Forbidden(path.Child("queuing"), ""))
+		}
 		errs = append(errs, check.OneOf(r.Type, []flowcontrolv1.LimitResponseType{flowcontrolv1.LimitResponseTypeQueue, flowcontrolv1.LimitResponseTypeReject}, path.Child("type"))...)
 	}
 	return errs

@@ -35,7 +35,6 @@ func RuntimeClasses() *registry.Resource {
 		Versions: []registry.Version{{Name: "v1", New: registry.New[nodev1.RuntimeClass](), NewList: registry.New[nodev1.RuntimeClassList]()}},
 		Rules: registry.Rules{
 			FreeFinalizers: true,
-			Default:        registry.Default(defaultRuntimeClass),
 			Validate: registry.Validate(func(_ context.Context, c *nodev1.RuntimeClass) field.ErrorList {
 				return validateRuntimeClass(c)
 			}),
@@ -52,12 +51,6 @@ func RuntimeClasses() *registry.Resource {
 		Cells: registry.Cells(func(c *nodev1.RuntimeClass) []any {
 			return []any{c.Name, c.Handler, table.Since(c.CreationTimestamp)}
 		}),
-	}
-}
-
-func defaultRuntimeClass(c *nodev1.RuntimeClass) {
-	if c.Overhead != nil {
-		podtemplate.DefaultResourceList(c.Overhead.PodFixed)
 	}
 }
 

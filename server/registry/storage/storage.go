@@ -178,7 +178,9 @@ func CSIDrivers() *registry.Resource {
 		Group: Group, Plural: "csidrivers", Singular: "csidriver", Kind: "CSIDriver", ReturnsDeleted: true,
 		Versions: []registry.Version{{Name: "v1", New: registry.New[storagev1.CSIDriver](), NewList: registry.New[storagev1.CSIDriverList]()}},
 		Rules: registry.Rules{
-			Default:        registry.Default(defaultCSIDriver),
+			Default: registry.Default(defaultCSIDriver),
+			// The generation counts changes; a new driver has had none.
+			PrepareCreate:  registry.Prepare(func(_ context.Context, d *storagev1.CSIDriver) { d.Generation = 0 }),
 			Generation:     true,
 			Validate:       registry.Validate(validateCSIDriver),
 			ValidateUpdate: registry.ValidateUpdate(validateCSIDriverUpdate),

@@ -99,7 +99,7 @@ func validateParameters(parameters map[string]string, allowEmpty bool, fld *fiel
 
 func validateTopologies(terms []corev1.TopologySelectorTerm, fld *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	var seen []map[string]map[string]bool
+	seen := []map[string]map[string]bool{nil} // no expressions are a duplicate of nothing
 	for i := range terms {
 		values := map[string]map[string]bool{}
 		path := fld.Index(i).Child("matchLabelExpressions")
