@@ -82,7 +82,9 @@ func split(data []byte) ([]text, error) {
 		t := text{line: 1 + bytes.Count(data[:at], []byte("\n"))}
 		at += len(doc)
 		if t.json, err = yaml.YAMLToJSONStrict(doc); err != nil {
-			return nil, fmt.Errorf("document %d, from line %d: %s", len(list)+1, t.line, oneLine(err))
+			// Again, for a line number that is the file's.
+			_, err = yaml.YAMLToJSONStrict(append(bytes.Repeat([]byte("\n"), t.line-1), doc...))
+			return nil, fmt.Errorf("document %d: %s", len(list)+1, oneLine(err))
 		}
 		if !bytes.Equal(t.json, []byte("null")) { // nothing but comments
 			list = append(list, t)
