@@ -51,11 +51,8 @@ type Request struct {
 // Container returns a container's configuration.
 func (n *Node) Container(ctx context.Context, r Request) (*runtimeapi.ContainerConfig, error) {
 	pod, c := r.Pod, r.Container
-	var uid *int64
-	if r.Image.GetUid() != nil {
-		uid = &r.Image.Uid.Value
-	}
-	if err := checkNonRoot(pod, c, uid, r.Image.GetUsername()); err != nil {
+	uid, username := imageUser(r.Image)
+	if err := checkNonRoot(pod, c, uid, username); err != nil {
 		return nil, err
 	}
 	env, err := n.env(ctx, pod, c, r.PodIPs)
@@ -66,7 +63,7 @@ func (n *Node) Container(ctx context.Context, r Request) (*runtimeapi.ContainerC
 	if err != nil {
 		return nil, err
 	}
-	sc, err := n.security(pod, c, uid, r.Image.GetUsername())
+	sc, err := n.security(pod, c, uid, username)
 	if err != nil {
 		return nil, err
 	}

@@ -148,6 +148,7 @@ func TestConfigErrors(t *testing.T) {
 		{`{containers: [{name: main, env: [{name: X, valueFrom: {secretKeyRef: {name: none, key: k}}}]}]}`, `secret "none" not found`, nil},
 		{`{containers: [{name: main, securityContext: {runAsNonRoot: true, runAsUser: 0}}]}`, "container's runAsUser breaks non-root policy", nil},
 		{`{securityContext: {runAsNonRoot: true}, containers: [{name: main}]}`, "container has runAsNonRoot and image will run as root", &runtimeapi.Image{Uid: &runtimeapi.Int64Value{Value: root}}},
+		{`{securityContext: {runAsNonRoot: true}, containers: [{name: main}]}`, "container has runAsNonRoot and image will run as root", &runtimeapi.Image{Id: "sha256:names-nobody"}},
 		{`{securityContext: {runAsNonRoot: true}, containers: [{name: main}]}`, "image has non-numeric user (app), cannot verify user is non-root", &runtimeapi.Image{Username: "app"}},
 		{`{containers: [{name: main, volumeMounts: [{name: v, mountPath: /v, subPathExpr: "$(NOPE)"}]}]}`, `missing value for "NOPE"`, nil},
 	} {

@@ -39,6 +39,19 @@ func inherit[T any](field **T, value *T) {
 	}
 }
 
+// imageUser is whom an image's containers run as, by number or by name. An image
+// that names nobody means root.
+func imageUser(image *runtimeapi.Image) (uid *int64, username string) {
+	switch {
+	case image.GetUid() != nil:
+		return &image.Uid.Value, ""
+	case image.GetUsername() != "":
+		return nil, image.Username
+	default:
+		return new(int64), ""
+	}
+}
+
 // checkNonRoot fails for a container that would run as root although it must
 // not, given the user that its image names.
 func checkNonRoot(pod *corev1.Pod, c *corev1.Container, uid *int64, username string) error {
