@@ -33,6 +33,9 @@ func tolerates(pod *v1.Pod) bool {
 }
 
 // Helps implements framework.HintPlugin.
-func (Plugin) Helps(_ *framework.PodInfo, ev framework.Event) bool {
+func (Plugin) Helps(pod *framework.PodInfo, ev framework.Event) bool {
+	if ev.Action&framework.PodUpdated != 0 {
+		return tolerates(pod.Pod)
+	}
 	return ev.Action&(framework.NodeAdded|framework.NodeUnschedulableChanged) != 0
 }
