@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +15,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"skiff/test/e2e/host"
+	"skiff/test/script"
 )
 
 // cluster is what the scripts run on: a server, and a host outside of the
@@ -26,8 +25,8 @@ type cluster struct {
 	client        kubernetes.Interface
 }
 
-// TestScripts runs the scripts in testdata/script at once, on one server. Besides testscript's own
-// commands they know
+// TestScripts runs the scripts in testdata/script at once, on one server. Besides
+// testscript's own commands and those of package script they know
 //
 //	kubectl ARGS       the built-in kubectl, as administrator, in the script's
 //	                   own Kubernetes namespace $NS
@@ -35,11 +34,9 @@ type cluster struct {
 //	inside COMMAND     any command, in the network of the node $NODE_IP
 //	outside COMMAND    the same, on the host $OUTSIDE_IP, which is no node
 //	probe              see package probe
-//	until RE COMMAND   repeats a command until it succeeds and prints what matches
-//	exits CODE COMMAND fails unless the command ends with that code
 //
-// and find the images skiff.test/box:v1 and :v2 (busybox and probe), which differ in
-// name alone.
+// and find the images skiff.test/box:v1 and :v2 (busybox and probe), which differ
+// in name alone.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	newCluster(t).run(t, "testdata/script/*.txtar")
@@ -60,7 +57,7 @@ func (c *cluster) run(t *testing.T, pattern string) {
 		Files:              files,
 		RequireUniqueNames: true,
 		Setup:              c.setup,
-		Cmds:               map[string]func(*testscript.TestScript, bool, []string){"until": until, "exits": exits},
+		Cmds:               script.Commands(),
 	})
 }
 
@@ -128,40 +125,4 @@ func (c *cluster) writeKubeconfig(path, namespace string) error {
 		context.Namespace = namespace
 	}
 	return clientcmd.WriteToFile(*config, path)
-}
-
-// untilTimeout is for a loaded machine.
-const untilTimeout = time.Minute
-
-// until is "until REGEXP COMMAND...".
-func until(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("usage: until REGEXP COMMAND...")
-	}
-	wanted, err := regexp.Compile(`(?m)` + args[0])
-	ts.Check(err)
-	for deadline := time.Now().Add(untilTimeout); ; time.Sleep(200 * time.Millisecond) {
-		err := ts.Exec(args[1], args[2:]...)
-		if err == nil && wanted.MatchString(ts.ReadFile("stdout")) {
-			return
-		}
-		if time.Now().After(deadline) {
-			ts.Fatalf("within %s it was never that %q of %v; last:\n%s%s%v",
-				untilTimeout, args[0], args[1:], ts.ReadFile("stdout"), ts.ReadFile("stderr"), err)
-		}
-	}
-}
-
-// exits is "exits CODE COMMAND...".
-func exits(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("usage: exits CODE COMMAND...")
-	}
-	got := "exit status 0"
-	if err := ts.Exec(args[1], args[2:]...); err != nil {
-		got = err.Error()
-	}
-	if want := fmt.Sprintf("exit status %s", args[0]); got != want {
-		ts.Fatalf("%s, want %s\n%s%s", got, want, ts.ReadFile("stdout"), ts.ReadFile("stderr"))
-	}
 }

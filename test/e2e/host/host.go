@@ -157,6 +157,7 @@ func projectRoot() (string, error) {
 // remove ends and removes all of the host.
 func (h *Host) remove() {
 	h.t.Helper()
+	h.showCluster()
 	h.endServer()
 	h.showLog()
 	if h.place.installed() {

@@ -200,6 +200,15 @@ func (h *Host) Log() string {
 	return string(log)
 }
 
+// showCluster shows what runs when a test failed.
+func (h *Host) showCluster() {
+	if !h.t.Failed() || h.server == nil {
+		return
+	}
+	r := h.Run("kubectl", "get", "pods,events", "--all-namespaces", "--request-timeout=10s")
+	h.t.Logf("what runs on %s:\n%s%s", h.Name, r.Stdout, r.Stderr)
+}
+
 // showLog shows how the log of a failed test ends, and keeps all of it if `go
 // test -artifacts` asks for that.
 func (h *Host) showLog() {
