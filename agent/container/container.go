@@ -17,8 +17,16 @@ type Volume struct {
 	Path string
 	// ReadOnly volumes cannot be mounted for writing.
 	ReadOnly bool
-	// Image, if set, is what the runtime mounts itself instead of Path.
+	// Image, if set, names the image that the runtime mounts itself instead of Path.
 	Image *runtimeapi.ImageSpec
+}
+
+// Features are what a runtime handler can do beyond the basics.
+type Features struct {
+	// RecursiveReadOnly mounts are read-only with all that is mounted below (KEP-3857).
+	RecursiveReadOnly bool
+	// UserNamespaces maps a pod's users to others of the node (KEP-127).
+	UserNamespaces bool
 }
 
 // Volumes resolves a pod's mounts.
@@ -39,12 +47,15 @@ type Request struct {
 	Restarts int
 	// PodIPs are the sandbox's, or the node's for a pod on its network.
 	PodIPs []string
-	// Image is the image as the runtime knows it.
-	Image *runtimeapi.Image
+	// Image is the image as the runtime knows it, Images are those of the pod's
+	// image volumes by the volume's name.
+	Image  *runtimeapi.Image
+	Images map[string]*runtimeapi.Image
 	// TargetID is the container whose processes an ephemeral one shares.
 	TargetID string
-	// RuntimeHandler is the pod's.
+	// RuntimeHandler is the pod's, Features what it can do.
 	RuntimeHandler string
+	Features       Features
 	Volumes        Volumes
 }
 
@@ -55,7 +66,7 @@ func (n *Node) Container(ctx context.Context, r Request) (*runtimeapi.ContainerC
 	if err := checkNonRoot(pod, c, uid, username); err != nil {
 		return nil, err
 	}
-	env, err := n.env(ctx, pod, c, r.PodIPs)
+	env, err := n.env(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +76,9 @@ func (n *Node) Container(ctx context.Context, r Request) (*runtimeapi.ContainerC
 	}
 	sc, err := n.security(pod, c, uid, username)
 	if err != nil {
+		return nil, err
+	}
+	if err := n.mapUsers(pod, sc, mounts, r.Features); err != nil {
 		return nil, err
 	}
 	if r.TargetID != "" && sc.NamespaceOptions.Pid == runtimeapi.NamespaceMode_CONTAINER {
@@ -130,11 +144,18 @@ func (n *Node) volumeMount(r Request, env *environment, index int) (*runtimeapi.
 	if err != nil {
 		return nil, fmt.Errorf("cannot find volume %q to mount into container %q", vm.Name, r.Container.Name)
 	}
+	recursive, err := RecursiveReadOnly(vm, r.Features)
+	if err != nil {
+		return nil, fmt.Errorf("failed to resolve recursive read-only mode: %w", err)
+	}
 	m := &runtimeapi.Mount{
 		ContainerPath: vm.MountPath, HostPath: volume.Path, Image: volume.Image,
 		Readonly:          vm.ReadOnly || volume.ReadOnly,
 		Propagation:       propagation(vm.MountPropagation),
-		RecursiveReadOnly: vm.RecursiveReadOnly != nil && *vm.RecursiveReadOnly == corev1.RecursiveReadOnlyEnabled,
+		RecursiveReadOnly: recursive,
+	}
+	if img := r.Images[vm.Name]; img != nil && m.Image != nil {
+		m.Image.Image = fullName(img)
 	}
 	if !filepath.IsAbs(m.ContainerPath) {
 		m.ContainerPath = filepath.Join("/", m.ContainerPath)
@@ -155,6 +176,37 @@ func (n *Node) volumeMount(r Request, env *environment, index int) (*runtimeapi.
 		}
 	}
 	return m, nil
+}
+
+// fullName is how an image is named to be mounted: containerd finds it by its ID
+// only if it was pulled, and by its name only if that is complete.
+func fullName(img *runtimeapi.Image) string {
+	for _, names := range [][]string{img.RepoTags, img.RepoDigests} {
+		if len(names) > 0 {
+			return names[0]
+		}
+	}
+	return img.Id
+}
+
+// RecursiveReadOnly tells whether a mount is read-only with all that is mounted
+// below it. It is an error to ask for that where it cannot be.
+func RecursiveReadOnly(vm *corev1.VolumeMount, f Features) (bool, error) {
+	mode := corev1.RecursiveReadOnlyDisabled
+	if vm.RecursiveReadOnly != nil {
+		mode = *vm.RecursiveReadOnly
+	}
+	switch {
+	case mode == corev1.RecursiveReadOnlyDisabled:
+		return false, nil
+	case !vm.ReadOnly:
+		return false, fmt.Errorf("volume %q requested recursive read-only mode, but it is not read-only", vm.Name)
+	case vm.MountPropagation != nil && *vm.MountPropagation != corev1.MountPropagationNone:
+		return false, fmt.Errorf("volume %q requested recursive read-only mode, but it is not compatible with propagation %q", vm.Name, *vm.MountPropagation)
+	case mode == corev1.RecursiveReadOnlyEnabled && !f.RecursiveReadOnly:
+		return false, fmt.Errorf("volume %q requested recursive read-only mode, but it is not supported by the runtime", vm.Name)
+	}
+	return f.RecursiveReadOnly, nil
 }
 
 // expandSubPath fails for a variable that is not set, because a volume's root

@@ -238,7 +238,7 @@ func TestSandbox(t *testing.T) {
 		DNSPolicy: corev1.DNSClusterFirst, SecurityContext: &corev1.PodSecurityContext{Sysctls: []corev1.Sysctl{{Name: "net/ipv4/ip_unprivileged_port_start", Value: "0"}}},
 		Containers: []corev1.Container{{Name: "main", Ports: []corev1.ContainerPort{{ContainerPort: 53, HostPort: 5353, Protocol: corev1.ProtocolUDP}}}},
 	}}
-	cfg, err := n.Sandbox(pod, 3)
+	cfg, err := n.Sandbox(pod, 3, Features{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +250,7 @@ func TestSandbox(t *testing.T) {
 		t.Errorf("port %v", p)
 	}
 	pod.Spec.HostNetwork = true
-	if cfg, err = n.Sandbox(pod, 0); err != nil || len(cfg.PortMappings) != 0 || cfg.Hostname != "" || cfg.Linux.SecurityContext.NamespaceOptions.Network != runtimeapi.NamespaceMode_NODE {
+	if cfg, err = n.Sandbox(pod, 0, Features{}); err != nil || len(cfg.PortMappings) != 0 || cfg.Hostname != "" || cfg.Linux.SecurityContext.NamespaceOptions.Network != runtimeapi.NamespaceMode_NODE {
 		t.Errorf("sandbox on the host network: %v, %v", cfg, err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"skiff/agent/cgroup"
 	"skiff/agent/objects"
+	"skiff/agent/userns"
 )
 
 // Node is what the translation needs to know about the node and its cluster.
@@ -38,7 +39,9 @@ type Node struct {
 	Allocatable      func() corev1.ResourceList
 	EnforceCPULimits bool
 	Cgroups          *cgroup.Manager
-	Objects          objects.Source
+	// Users gives pods user namespaces of their own; nil where there are none.
+	Users   *userns.Allocator
+	Objects objects.Source
 	// Services returns all services of a namespace.
 	Services func(namespace string) ([]*corev1.Service, error)
 	// Warn records an event about a pod.

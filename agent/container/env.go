@@ -32,7 +32,8 @@ func (e *environment) set(name, value string) {
 // env returns a container's variables: from whole objects first, then single
 // ones, which may refer to all before them, then the services' where the name is
 // not taken.
-func (n *Node) env(ctx context.Context, pod *corev1.Pod, c *corev1.Container, podIPs []string) (*environment, error) {
+func (n *Node) env(ctx context.Context, r Request) (*environment, error) {
+	pod, c := r.Pod, r.Container
 	services, err := n.serviceEnv(pod)
 	if err != nil {
 		return nil, err
@@ -57,7 +58,7 @@ func (n *Node) env(ctx context.Context, pod *corev1.Pod, c *corev1.Container, po
 			value = Expand(value, lookup)
 		} else if v.ValueFrom != nil {
 			var set bool
-			if value, set, err = n.envValue(ctx, pod, c, v.ValueFrom, podIPs); err != nil {
+			if value, set, err = n.envValue(ctx, r, v.ValueFrom); err != nil {
 				return nil, err
 			} else if !set {
 				continue
@@ -110,7 +111,7 @@ func (n *Node) envFrom(ctx context.Context, pod *corev1.Pod, from *corev1.EnvFro
 
 // tolerate drops the error for an optional object that is missing.
 func tolerate(err error, optional *bool) error {
-	if optional != nil && *optional && apierrors.IsNotFound(err) {
+	if isTrue(optional) && apierrors.IsNotFound(err) {
 		return nil
 	}
 	return err
@@ -118,44 +119,52 @@ func tolerate(err error, optional *bool) error {
 
 // envValue resolves a reference; set is false for an optional one that leads
 // nowhere.
-func (n *Node) envValue(ctx context.Context, pod *corev1.Pod, c *corev1.Container, from *corev1.EnvVarSource, podIPs []string) (value string, set bool, err error) {
+func (n *Node) envValue(ctx context.Context, r Request, from *corev1.EnvVarSource) (value string, set bool, err error) {
 	switch {
 	case from.FieldRef != nil:
-		value, err = n.field(pod, from.FieldRef.FieldPath, podIPs)
+		value, err = n.field(r.Pod, from.FieldRef.FieldPath, r.PodIPs)
 		return value, true, err
 	case from.ResourceFieldRef != nil:
-		target := c
-		if name := from.ResourceFieldRef.ContainerName; name != "" && name != c.Name {
-			if target = fieldpath.Container(pod, name); target == nil {
+		target := r.Container
+		if name := from.ResourceFieldRef.ContainerName; name != "" && name != target.Name {
+			if target = fieldpath.Container(r.Pod, name); target == nil {
 				return "", false, fmt.Errorf("container %s not found", name)
 			}
 		}
 		value, err = fieldpath.Resource(from.ResourceFieldRef, target, n.Allocatable())
 		return value, true, err
 	case from.ConfigMapKeyRef != nil:
-		ref := from.ConfigMapKeyRef
-		cm, err := n.Objects.ConfigMap(ctx, pod.Namespace, ref.Name)
-		if err != nil {
-			return "", false, tolerate(err, ref.Optional)
-		}
-		value, ok := cm.Data[ref.Key]
-		if !ok && (ref.Optional == nil || !*ref.Optional) {
-			return "", false, fmt.Errorf("couldn't find key %v in ConfigMap %v/%v", ref.Key, pod.Namespace, ref.Name)
-		}
-		return value, ok, nil
+		return n.configMapValue(ctx, r.Pod.Namespace, from.ConfigMapKeyRef)
 	case from.SecretKeyRef != nil:
-		ref := from.SecretKeyRef
-		secret, err := n.Objects.Secret(ctx, pod.Namespace, ref.Name)
-		if err != nil {
-			return "", false, tolerate(err, ref.Optional)
-		}
-		data, ok := secret.Data[ref.Key]
-		if !ok && (ref.Optional == nil || !*ref.Optional) {
-			return "", false, fmt.Errorf("couldn't find key %v in Secret %v/%v", ref.Key, pod.Namespace, ref.Name)
-		}
-		return string(data), ok, nil
+		return n.secretValue(ctx, r.Pod.Namespace, from.SecretKeyRef)
+	case from.FileKeyRef != nil:
+		return n.fileValue(r, from.FileKeyRef)
 	}
 	return "", false, errors.New("environment variable has no source that this node knows")
+}
+
+func (n *Node) configMapValue(ctx context.Context, namespace string, ref *corev1.ConfigMapKeySelector) (value string, set bool, err error) {
+	cm, err := n.Objects.ConfigMap(ctx, namespace, ref.Name)
+	if err != nil {
+		return "", false, tolerate(err, ref.Optional)
+	}
+	value, ok := cm.Data[ref.Key]
+	if !ok && !isTrue(ref.Optional) {
+		return "", false, fmt.Errorf("couldn't find key %v in ConfigMap %v/%v", ref.Key, namespace, ref.Name)
+	}
+	return value, ok, nil
+}
+
+func (n *Node) secretValue(ctx context.Context, namespace string, ref *corev1.SecretKeySelector) (value string, set bool, err error) {
+	secret, err := n.Objects.Secret(ctx, namespace, ref.Name)
+	if err != nil {
+		return "", false, tolerate(err, ref.Optional)
+	}
+	data, ok := secret.Data[ref.Key]
+	if !ok && !isTrue(ref.Optional) {
+		return "", false, fmt.Errorf("couldn't find key %v in Secret %v/%v", ref.Key, namespace, ref.Name)
+	}
+	return string(data), ok, nil
 }
 
 // field reads a field of the pod that a variable may refer to.

@@ -2,15 +2,20 @@ package container
 
 import (
 	"maps"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/component-helpers/node/util/sysctl"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// Sandbox returns the configuration of a pod's sandbox.
-func (n *Node) Sandbox(pod *corev1.Pod, attempt uint32) (*runtimeapi.PodSandboxConfig, error) {
+// Sandbox returns the configuration of a pod's sandbox, on a runtime handler
+// that can do what features says.
+func (n *Node) Sandbox(pod *corev1.Pod, attempt uint32, features Features) (*runtimeapi.PodSandboxConfig, error) {
 	dns, err := n.dns(pod)
+	if err != nil {
+		return nil, err
+	}
+	users, err := n.userNamespace(pod, features)
 	if err != nil {
 		return nil, err
 	}
@@ -23,6 +28,7 @@ func (n *Node) Sandbox(pod *corev1.Pod, attempt uint32) (*runtimeapi.PodSandboxC
 		PortMappings: portMappings(pod),
 		Linux:        n.sandboxLinux(pod),
 	}
+	cfg.Linux.SecurityContext.NamespaceOptions.UsernsOptions = users
 	if !HostNetwork(pod) {
 		host, domain, err := n.Hostname(pod)
 		if err != nil {
@@ -50,8 +56,7 @@ func (n *Node) sandboxLinux(pod *corev1.Pod) *runtimeapi.LinuxPodSandboxConfig {
 	}
 	if sc := pod.Spec.SecurityContext; sc != nil {
 		for _, s := range sc.Sysctls {
-			// The kernel's files have slashes where users write dots.
-			l.Sysctls[strings.ReplaceAll(s.Name, "/", ".")] = s.Value
+			l.Sysctls[sysctl.NormalizeName(s.Name)] = s.Value
 		}
 		l.SecurityContext.RunAsUser = int64Value(sc.RunAsUser)
 		l.SecurityContext.RunAsGroup = int64Value(sc.RunAsGroup)

@@ -46,8 +46,8 @@ func (m *Manager) refuse(pod *corev1.Pod, node *corev1.Node) *refusal {
 	if pod.Spec.OS != nil && string(pod.Spec.OS.Name) != runtime.GOOS {
 		return &refusal{"PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"}
 	}
-	if r := m.refuseSysctls(pod); r != nil {
-		return r
+	if err := refuseSysctls(pod, m.cfg.AllowedUnsafeSysctls); err != nil {
+		return &refusal{"SysctlForbidden", "forbidden sysctl: " + err.Error()}
 	}
 	if r := refuseAppArmor(pod); r != nil {
 		return r
@@ -169,39 +169,6 @@ func tolerates(tolerations []corev1.Toleration, taint *corev1.Taint) bool {
 			continue
 		}
 		if t.Operator == corev1.TolerationOpExists || t.Key == "" && t.Operator == "" || t.Value == taint.Value {
-			return true
-		}
-	}
-	return false
-}
-
-// safeSysctls are those that affect only the pod itself.
-var safeSysctls = map[string]bool{
-	"kernel.shm_rmid_forced": true, "net.ipv4.ip_local_port_range": true, "net.ipv4.tcp_syncookies": true,
-	"net.ipv4.ping_group_range": true, "net.ipv4.ip_unprivileged_port_start": true, "net.ipv4.ip_local_reserved_ports": true,
-	"net.ipv4.tcp_keepalive_time": true, "net.ipv4.tcp_fin_timeout": true, "net.ipv4.tcp_keepalive_intvl": true,
-	"net.ipv4.tcp_keepalive_probes": true, "net.ipv4.tcp_rmem": true, "net.ipv4.tcp_wmem": true,
-}
-
-func (m *Manager) refuseSysctls(pod *corev1.Pod) *refusal {
-	if pod.Spec.SecurityContext == nil {
-		return nil
-	}
-	for _, s := range pod.Spec.SecurityContext.Sysctls {
-		name := strings.ReplaceAll(s.Name, "/", ".")
-		if strings.HasPrefix(name, "net.") && pod.Spec.HostNetwork || strings.HasPrefix(name, "kernel.shm") && pod.Spec.HostIPC {
-			return &refusal{"SysctlForbidden", fmt.Sprintf("forbidden sysctl: %q not allowed with host net enabled", s.Name)}
-		}
-		if !safeSysctls[name] && !m.allowedSysctl(name) {
-			return &refusal{"SysctlForbidden", fmt.Sprintf("forbidden sysctl: %q not allowlisted", s.Name)}
-		}
-	}
-	return nil
-}
-
-func (m *Manager) allowedSysctl(name string) bool {
-	for _, allowed := range m.cfg.AllowedUnsafeSysctls {
-		if prefix, ok := strings.CutSuffix(allowed, "*"); ok && strings.HasPrefix(name, prefix) || allowed == name {
 			return true
 		}
 	}

@@ -96,7 +96,7 @@ func (m *Manager) tearDown(ctx context.Context, pod *corev1.Pod, v view, everyth
 			}
 		}
 	}
-	errs = append(errs, m.cfg.Volumes.Unset(pod.UID))
+	errs = append(errs, m.removeFiles(pod.UID))
 	if m.cfg.Cgroups != nil {
 		errs = append(errs, m.removeCgroup(ctx, pod.UID))
 		m.updateShares()
@@ -105,6 +105,14 @@ func (m *Manager) tearDown(ctx context.Context, pod *corev1.Pod, v view, everyth
 		errs = append(errs, os.RemoveAll(m.cfg.Node.PodLogDir(pod)))
 	}
 	return errors.Join(errs...)
+}
+
+// removeFiles removes a pod's volumes and what else is in its directory.
+func (m *Manager) removeFiles(uid types.UID) error {
+	if err := m.cfg.Volumes.Unset(uid); err != nil || m.cfg.Node.Users == nil {
+		return err
+	}
+	return m.cfg.Node.Users.Release(uid)
 }
 
 // removeCgroup waits a moment for the last processes to be gone.

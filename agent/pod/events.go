@@ -147,7 +147,7 @@ func (m *Manager) cleanFiles(known map[types.UID]bool) {
 		if known[uid] {
 			continue
 		}
-		if err := m.cfg.Volumes.Unset(uid); err != nil {
+		if err := m.removeFiles(uid); err != nil {
 			m.cfg.Log.Error("cannot remove the files of a pod that is gone", "pod", string(uid), "err", err)
 		}
 		if m.cfg.Cgroups != nil {

@@ -39,6 +39,9 @@ type Config struct {
 	GetNode func() (*corev1.Node, error)
 	// AllowedUnsafeSysctls are names, or prefixes ending in *.
 	AllowedUnsafeSysctls []string
+	// Features, if not nil, tells what a runtime handler can do ("" is the
+	// default one).
+	Features func(handler string) container.Features
 	// NetworkReady, if not nil, is why pods without the host's network cannot
 	// start yet.
 	NetworkReady func() error

@@ -62,15 +62,15 @@ func (m *Manager) makeSandbox(ctx context.Context, pod *corev1.Pod, attempt uint
 			return fmt.Errorf("failed to stop sandbox %q: %w", s.Id, err)
 		}
 	}
-	cfg, err := m.sandboxConfig(pod, attempt)
+	h, err := m.runtimeHandler(ctx, pod)
 	if err != nil {
 		return err
 	}
-	handler, err := m.runtimeHandler(ctx, pod)
+	cfg, err := m.cfg.Node.Sandbox(pod, attempt, h.features)
 	if err != nil {
 		return err
 	}
-	_, err = m.cfg.Runtime.RunPodSandbox(ctx, &runtimeapi.RunPodSandboxRequest{Config: cfg, RuntimeHandler: handler})
+	_, err = m.cfg.Runtime.RunPodSandbox(ctx, &runtimeapi.RunPodSandboxRequest{Config: cfg, RuntimeHandler: h.name})
 	return err
 }
 

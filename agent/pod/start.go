@@ -109,21 +109,22 @@ func (w *worker) endStart(c *corev1.Container, err *startError) {
 
 // startContainer does the work of a start.
 func (m *Manager) startContainer(ctx context.Context, w *worker, r startRequest) *startError {
-	sandboxConfig, err := m.sandboxConfig(r.pod, r.attempt)
+	h, err := m.runtimeHandler(ctx, r.pod)
 	if err != nil {
 		return m.failedStart(r, reasonConfigError, err)
 	}
-	handler, err := m.runtimeHandler(ctx, r.pod)
+	// The runtime wants to see again what the sandbox was made with.
+	sandboxConfig, err := m.cfg.Node.Sandbox(r.pod, r.attempt, h.features)
 	if err != nil {
 		return m.failedStart(r, reasonConfigError, err)
 	}
-	img, failed := m.ensureImages(ctx, r, sandboxConfig, handler)
+	img, volumes, failed := m.ensureImages(ctx, r, sandboxConfig, h.name)
 	if failed != nil {
 		return failed
 	}
 	cfg, err := m.cfg.Node.Container(ctx, container.Request{
-		Pod: r.pod, Container: r.container, Restarts: r.restarts, PodIPs: r.ips, Image: img,
-		TargetID: r.target, RuntimeHandler: handler, Volumes: m.cfg.Volumes,
+		Pod: r.pod, Container: r.container, Restarts: r.restarts, PodIPs: r.ips, Image: img, Images: volumes,
+		TargetID: r.target, RuntimeHandler: h.name, Features: h.features, Volumes: m.cfg.Volumes,
 	})
 	if err != nil {
 		if ctx.Err() != nil {
@@ -161,8 +162,9 @@ func (m *Manager) failedStart(r startRequest, reason string, err error) *startEr
 	return &startError{wait: wait{reason, msg}, retry: retryStart}
 }
 
-// ensureImages gets the container's image and those of its image volumes.
-func (m *Manager) ensureImages(ctx context.Context, r startRequest, sandbox *runtimeapi.PodSandboxConfig, handler string) (*runtimeapi.Image, *startError) {
+// ensureImages gets the container's image and those of its image volumes, the
+// latter by the volumes' names.
+func (m *Manager) ensureImages(ctx context.Context, r startRequest, sandbox *runtimeapi.PodSandboxConfig, handler string) (*runtimeapi.Image, map[string]*runtimeapi.Image, *startError) {
 	secrets := m.pullSecrets(ctx, r.pod)
 	req := image.Request{
 		Pod: r.pod, Container: r.container.Name, Image: r.container.Image, Policy: r.container.ImagePullPolicy,
@@ -170,20 +172,21 @@ func (m *Manager) ensureImages(ctx context.Context, r startRequest, sandbox *run
 	}
 	img, failed := m.ensureImage(ctx, r, req)
 	if failed != nil {
-		return nil, failed
+		return nil, nil, failed
 	}
+	volumes := map[string]*runtimeapi.Image{}
 	for i := range r.container.VolumeMounts {
 		for j := range r.pod.Spec.Volumes {
 			v := &r.pod.Spec.Volumes[j]
 			if v.Name == r.container.VolumeMounts[i].Name && v.Image != nil {
 				req.Image, req.Policy = v.Image.Reference, v.Image.PullPolicy
-				if _, failed := m.ensureImage(ctx, r, req); failed != nil {
-					return nil, failed
+				if volumes[v.Name], failed = m.ensureImage(ctx, r, req); failed != nil {
+					return nil, nil, failed
 				}
 			}
 		}
 	}
-	return img, nil
+	return img, volumes, nil
 }
 
 func (m *Manager) ensureImage(ctx context.Context, r startRequest, req image.Request) (*runtimeapi.Image, *startError) {

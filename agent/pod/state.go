@@ -59,7 +59,7 @@ func (w *worker) containerStatus(c *corev1.Container, before *corev1.ContainerSt
 		s.LastTerminationState = lastState(before, &s)
 	}
 	if s.VolumeMounts == nil {
-		s.VolumeMounts = mountStatuses(c)
+		s.VolumeMounts = w.mountStatuses(c)
 	}
 	w.setWaiting(c, &s, init)
 	return s
@@ -160,6 +160,14 @@ func (w *worker) setWaiting(c *corev1.Container, s *corev1.ContainerStatus, init
 	s.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: why.reason, Message: why.message}}
 }
 
+// sandboxFeatures are those of the handler that the pod's sandbox has.
+func (w *worker) sandboxFeatures() container.Features {
+	if len(w.view.sandboxes) == 0 {
+		return w.m.features("")
+	}
+	return w.m.features(w.view.sandboxes[0].RuntimeHandler)
+}
+
 // setReady sets what probes say about a container.
 func (w *worker) setReady(c *corev1.Container, s *corev1.ContainerStatus, init bool) {
 	no, yes := false, true
@@ -181,14 +189,15 @@ func (w *worker) setReady(c *corev1.Container, s *corev1.ContainerStatus, init b
 }
 
 // mountStatuses show how each volume is mounted.
-func mountStatuses(c *corev1.Container) []corev1.VolumeMountStatus {
+func (w *worker) mountStatuses(c *corev1.Container) []corev1.VolumeMountStatus {
 	var out []corev1.VolumeMountStatus
+	features := w.sandboxFeatures()
 	for i := range c.VolumeMounts {
 		m := &c.VolumeMounts[i]
 		s := corev1.VolumeMountStatus{Name: m.Name, MountPath: m.MountPath, ReadOnly: m.ReadOnly}
 		if m.ReadOnly {
 			mode := corev1.RecursiveReadOnlyDisabled
-			if m.RecursiveReadOnly != nil && *m.RecursiveReadOnly == corev1.RecursiveReadOnlyEnabled {
+			if is, err := container.RecursiveReadOnly(m, features); err == nil && is {
 				mode = corev1.RecursiveReadOnlyEnabled
 			}
 			s.RecursiveReadOnly = &mode

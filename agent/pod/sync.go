@@ -5,7 +5,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"skiff/agent/container"
 	"skiff/agent/probe"
@@ -188,21 +187,30 @@ func (w *worker) startTime() *time.Time {
 
 func final(p corev1.PodPhase) bool { return p == corev1.PodFailed || p == corev1.PodSucceeded }
 
-// runtimeHandler asks for the handler of the pod's runtime class, "" for the
-// default one.
-func (m *Manager) runtimeHandler(ctx context.Context, pod *corev1.Pod) (string, error) {
-	if pod.Spec.RuntimeClassName == nil || *pod.Spec.RuntimeClassName == "" {
-		return "", nil
-	}
-	class, err := m.cfg.Client.NodeV1().RuntimeClasses().Get(ctx, *pod.Spec.RuntimeClassName, getOptions)
-	if err != nil {
-		return "", err
-	}
-	return class.Handler, nil
+// handler is what runs a pod: a runtime handler's name, "" for the default one,
+// and what it can do.
+type handler struct {
+	name     string
+	features container.Features
 }
 
-// sandboxConfig rebuilds the configuration that the pod's sandbox was made with,
-// which the runtime wants to see again for each container.
-func (m *Manager) sandboxConfig(pod *corev1.Pod, attempt uint32) (*runtimeapi.PodSandboxConfig, error) {
-	return m.cfg.Node.Sandbox(pod, attempt)
+// runtimeHandler asks for the handler of the pod's runtime class.
+func (m *Manager) runtimeHandler(ctx context.Context, pod *corev1.Pod) (handler, error) {
+	var h handler
+	if name := pod.Spec.RuntimeClassName; name != nil && *name != "" {
+		class, err := m.cfg.Client.NodeV1().RuntimeClasses().Get(ctx, *name, getOptions)
+		if err != nil {
+			return h, err
+		}
+		h.name = class.Handler
+	}
+	h.features = m.features(h.name)
+	return h, nil
+}
+
+func (m *Manager) features(handler string) container.Features {
+	if m.cfg.Features == nil {
+		return container.Features{}
+	}
+	return m.cfg.Features(handler)
 }

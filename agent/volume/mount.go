@@ -6,8 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
@@ -62,36 +62,15 @@ func (k Kernel) IsMount(dir string) (bool, error) {
 
 // Below implements Mounter.
 func (Kernel) Below(dir string) ([]string, error) {
-	data, err := os.ReadFile("/proc/self/mountinfo")
+	infos, err := mountinfo.GetMounts(mountinfo.PrefixFilter(filepath.Clean(dir)))
 	if err != nil {
 		return nil, fmt.Errorf("list mounts: %w", err)
 	}
-	return parseMountinfo(string(data), dir), nil
-}
-
-// parseMountinfo finds the mount points at or below dir, see proc(5).
-func parseMountinfo(info, dir string) []string {
-	dir = filepath.Clean(dir)
-	var out []string
-	for line := range strings.Lines(info) {
-		fields := strings.Fields(line)
-		if len(fields) < 5 {
-			continue
-		}
-		point := unescape(fields[4])
-		if point == dir || strings.HasPrefix(point, dir+"/") {
-			out = append(out, point)
-		}
+	points := make([]string, len(infos))
+	for i, m := range infos {
+		points[i] = m.Mountpoint
 	}
-	return out
-}
-
-// unescape undoes the octal escapes of blanks.
-func unescape(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
+	return points, nil
 }
 
 // unmountBelow unmounts everything at or below dir, the last mounted first.
