@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,6 +22,7 @@ import (
 	"skiff/agent/logs"
 	"skiff/agent/objects"
 	"skiff/agent/pod"
+	"skiff/agent/userns"
 	"skiff/agent/volume"
 )
 
@@ -31,9 +33,10 @@ type Agent struct {
 	log     *slog.Logger
 	machine machine
 	cgroups *cgroup.Manager
+	users   *userns.Allocator
 	cnode   *container.Node
 	objects objects.Source
-	images  *image.Manager
+	pulls   *image.Manager
 	pods    *pod.Manager
 	volumes *volume.Manager
 	events  *events
@@ -42,12 +45,16 @@ type Agent struct {
 
 	runtimeName, runtimeVersion string
 
-	mu        sync.Mutex
-	node      *corev1.Node
-	cidrs     []string
-	cidrErr   error
+	// runtime is never nil.
+	runtime   atomic.Pointer[runtimeState]
 	statusNow chan struct{}
 	rotator   *logs.Rotator
+
+	mu         sync.Mutex
+	node       *corev1.Node
+	nodeImages []corev1.ContainerImage
+	cidrs      []string
+	cidrErr    error
 }
 
 // New checks the configuration and makes what the agent needs on the node. It
@@ -64,13 +71,17 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 		deps.Logger = slog.New(slog.DiscardHandler)
 	}
 	a := &Agent{cfg: cfg, deps: deps, log: deps.Logger, statusNow: make(chan struct{}, 1)}
-	for _, dir := range []string{filepath.Join(cfg.DataDir, "pods"), cfg.LogDir, cfg.StaticPodDir} {
+	a.runtime.Store(&runtimeState{down: errNotAsked})
+	for _, dir := range []string{a.podsDir(), cfg.LogDir, cfg.StaticPodDir} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, fmt.Errorf("agent: %w", err)
 		}
 	}
 	if a.machine, err = inspect(); err != nil {
 		return nil, fmt.Errorf("agent: look at the machine: %w", err)
+	}
+	if a.users, err = userns.New(a.podsDir()); err != nil {
+		return nil, fmt.Errorf("agent: %w", err)
 	}
 	cg := cfg.Cgroup
 	cg.NoCPULimits = cg.NoCPULimits || !*cfg.EnforceCPULimits
@@ -83,6 +94,9 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 	return a, nil
 }
 
+// podsDir holds a directory per pod.
+func (a *Agent) podsDir() string { return filepath.Join(a.cfg.DataDir, "pods") }
+
 // Run works until ctx ends or the agent cannot go on, and waits for all that it
 // started. Containers keep running.
 func (a *Agent) Run(ctx context.Context) error {
@@ -90,18 +104,23 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	a.wire()
+	unshare, err := volume.Share(a.podsDir())
+	if err != nil {
+		a.log.Warn("mounts do not propagate between pods and this node", "err", err)
+	}
+	defer func() {
+		if err := unshare(); err != nil {
+			a.log.Warn("the pods' directory stays a mount of its own", "err", err)
+		}
+	}()
 	g, ctx := errgroup.WithContext(ctx)
 	a.events.start()
 	defer a.events.stop()
 	for _, informer := range a.own {
 		g.Go(func() error { informer.RunWithContext(ctx); return nil })
 	}
-	if a.cgroups != nil {
-		if err := a.cgroups.Setup(a.allocatableCgroup()); err != nil {
-			a.log.Warn("the pods' cgroups could not be set up completely", "err", err)
-		}
-	}
-	a.events.node("Normal", "Starting", "Starting kubelet.")
+	a.events.node(corev1.EventTypeNormal, "Starting", "Starting kubelet.")
+	a.limitPods()
 	g.Go(func() error { return quiet(ctx, a.pods.Run(ctx)) })
 	g.Go(func() error { return quiet(ctx, a.keepNode(ctx)) })
 	g.Go(func() error { return quiet(ctx, a.keepLease(ctx)) })
@@ -110,9 +129,22 @@ func (a *Agent) Run(ctx context.Context) error {
 	if a.deps.Certificate != nil && a.cfg.Port > 0 {
 		g.Go(func() error { return quiet(ctx, a.serve(ctx)) })
 	}
-	err := g.Wait()
+	err = g.Wait()
 	a.objects.Close()
 	return err
+}
+
+// limitPods bounds all pods together.
+func (a *Agent) limitPods() {
+	if a.cgroups == nil {
+		return
+	}
+	if err := a.cgroups.Setup(a.allocatableCgroup()); err != nil {
+		a.events.node(corev1.EventTypeWarning, "FailedNodeAllocatableEnforcement", fmt.Sprintf("Failed to update Node Allocatable Limits: %v", err))
+		a.log.Warn("the pods' cgroups could not be set up completely", "err", err)
+		return
+	}
+	a.events.node(corev1.EventTypeNormal, "NodeAllocatableEnforced", "Updated Node Allocatable limit across pods")
 }
 
 // quiet drops the error of a loop that ended because it was told to.
@@ -149,25 +181,25 @@ func (a *Agent) wire() {
 		a.objects = objects.NewWatched(a.deps.Client, a.log)
 	}
 	recorder := a.events.recorder
-	podsDir := filepath.Join(a.cfg.DataDir, "pods")
+	podsDir := a.podsDir()
 	a.cnode = &container.Node{
 		Name: a.cfg.NodeName, IPs: a.cfg.NodeIPs, ClusterDNS: a.cfg.ClusterDNS, ClusterDomain: a.cfg.ClusterDomain,
 		ResolvConf: a.cfg.HostResolvConf, HostsFile: "/etc/hosts", LogDir: a.cfg.LogDir, PodsDir: podsDir,
 		MemoryCapacity: a.machine.memory, Allocatable: a.allocatable, EnforceCPULimits: *a.cfg.EnforceCPULimits,
-		Cgroups: a.cgroups, Objects: a.objects, Services: a.services, Log: a.log,
+		Cgroups: a.cgroups, Users: a.users, Objects: a.objects, Services: a.services, Log: a.log,
 		Warn: func(p *corev1.Pod, reason, message string) {
 			recorder.Event(container.PodRef(p), corev1.EventTypeWarning, reason, message)
 		},
 	}
-	a.images = image.New(a.deps.Images, recorder)
+	a.pulls = image.New(a.deps.Images, recorder)
 	a.volumes = volume.New(volume.Config{
 		PodsDir: podsDir, Objects: a.objects, Tokens: volume.ClientTokens(a.deps.Client), Claims: volume.ClientClaims(a.deps.Client),
 		Mounter: volume.Kernel{}, Node: a.cnode, Log: a.log,
 	})
 	a.pods = pod.NewManager(pod.Config{
-		Client: a.deps.Client, Runtime: a.deps.Runtime, RuntimeName: a.runtimeName, Images: a.images, Node: a.cnode, Volumes: a.volumes,
+		Client: a.deps.Client, Runtime: a.deps.Runtime, RuntimeName: a.runtimeName, Images: a.pulls, Node: a.cnode, Volumes: a.volumes,
 		Objects: a.objects, Cgroups: a.cgroups, Events: recorder, GetNode: a.Node, AllowedUnsafeSysctls: a.cfg.AllowedUnsafeSysctls,
-		NetworkReady: a.networkReady, RelistPeriod: a.cfg.RelistPeriod, Log: a.log,
+		Features: a.features, NetworkReady: a.networkReady, RelistPeriod: a.cfg.RelistPeriod, Log: a.log,
 	})
 	a.rotator = logs.NewRotator(logs.RotatorConfig{
 		MaxSize: a.cfg.LogMaxSize, MaxFiles: a.cfg.LogMaxFiles, Runtime: a.deps.Runtime, Log: a.log,

@@ -32,6 +32,10 @@ type Deps struct {
 	// object that a pod of this node refers to. See objects.NewShared.
 	Objects objects.Source
 
+	// ImagesChanged tells that images may have come or gone. With nil the agent
+	// lists them each time that it asks the runtime how it is.
+	ImagesChanged <-chan struct{}
+
 	// Recorder takes the events. Nil makes one that writes them with Client.
 	Recorder record.EventRecorder
 

@@ -43,5 +43,10 @@ func (e *events) stop() {
 	}
 }
 
+// nodeStatus records that the node's status has become another.
+func (e *events) nodeStatus(reason string) {
+	e.node(corev1.EventTypeNormal, reason, "Node "+e.ref.Name+" status is now: "+reason)
+}
+
 // node records an event about the node.
 func (e *events) node(kind, reason, message string) { e.recorder.Event(e.ref, kind, reason, message) }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,12 +13,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
-	"k8s.io/client-go/tools/cache"
 )
 
-// How often the node's state is looked at: it is written only if it differs.
-// While the node is not ready that is more and more seldom: what it waits for,
-// such as the runtime's taking up the network, mostly takes milliseconds.
+// How often the runtime is asked how it is. Everything else in the node's status
+// is looked at when it may have changed, and written only if it has. While the
+// node is not ready that is more and more seldom: what it waits for, such as the
+// runtime's taking up the network, mostly takes milliseconds.
 const (
 	checkPeriod        = 10 * time.Second
 	firstNotReadyCheck = 5 * time.Millisecond
@@ -29,50 +27,79 @@ const (
 
 // keepNode registers the node and keeps its object true, until ctx ends.
 func (a *Agent) keepNode(ctx context.Context) error {
-	changed := make(chan struct{}, 1)
-	reg, err := a.deps.Nodes.AddEventHandler(a.nodeHandler(changed))
+	reg, err := a.deps.Nodes.AddEventHandler(a.nodeHandler())
 	if err != nil {
 		return fmt.Errorf("follow the node: %w", err)
 	}
 	defer a.deps.Nodes.RemoveEventHandler(reg)
+	a.lookAtRuntime(ctx)
+	a.lookAtImages(ctx)
 	if !a.register(ctx) {
 		return ctx.Err()
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var written time.Time
-	notReady := firstNotReadyCheck
-	for failures := 0; ; {
+	k := keeper{a: a, changed: true, notReady: firstNotReadyCheck}
+	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-changed:
-			notReady = firstNotReadyCheck
 		case <-a.statusNow:
+			k.changed, k.notReady = true, firstNotReadyCheck
+		case <-a.deps.ImagesChanged:
+			k.changed = a.lookAtImages(ctx) || k.changed
 		case <-timer.C:
 		}
-		a.adoptCIDRs()
-		wait := checkPeriod
-		did, err := a.writeStatus(ctx, time.Since(written) >= a.cfg.StatusPeriod)
-		switch {
-		case err != nil && ctx.Err() == nil:
-			failures++
-			wait = min(notReadyCheck<<min(failures, 6), checkPeriod)
-			if failures == 5 {
-				a.log.Warn("cannot write the node's status", "node", a.cfg.NodeName, "err", err)
-			}
-		case did:
-			failures, written = 0, time.Now()
-		default:
-			failures = 0
-		}
-		if a.isReady() {
-			notReady = firstNotReadyCheck
-		} else {
-			wait, notReady = min(wait, notReady), min(2*notReady, notReadyCheck)
-		}
-		timer.Reset(wait)
+		timer.Reset(k.look(ctx))
 	}
+}
+
+// keeper writes the node's status.
+type keeper struct {
+	a *Agent
+	// changed tells that the status may differ from what the API has.
+	changed  bool
+	written  time.Time
+	failures int
+	// notReady is how long to wait for the next look at a node that is not.
+	notReady time.Duration
+}
+
+// look brings the node's status up to date and returns when to look again.
+func (k *keeper) look(ctx context.Context) time.Duration {
+	a := k.a
+	a.adoptCIDRs()
+	k.changed = a.lookAtRuntime(ctx) || k.changed
+	due := time.Since(k.written) >= a.cfg.StatusPeriod
+	if a.deps.ImagesChanged == nil || due {
+		k.changed = a.lookAtImages(ctx) || k.changed
+	}
+	wait := checkPeriod
+	if k.changed || due {
+		did, err := a.writeStatus(ctx, due)
+		switch {
+		case err != nil:
+			wait = k.failed(ctx, err)
+		case did:
+			k.changed, k.failures, k.written = false, 0, time.Now()
+		default:
+			k.changed, k.failures = false, 0
+		}
+	}
+	if a.isReady() {
+		k.notReady = firstNotReadyCheck
+		return wait
+	}
+	wait, k.notReady = min(wait, k.notReady), min(2*k.notReady, notReadyCheck)
+	return wait
+}
+
+func (k *keeper) failed(ctx context.Context, err error) time.Duration {
+	k.failures++
+	if k.failures == 5 && ctx.Err() == nil {
+		k.a.log.Warn("cannot write the node's status", "node", k.a.cfg.NodeName, "err", err)
+	}
+	return min(notReadyCheck<<min(k.failures, 6), checkPeriod)
 }
 
 func (a *Agent) isReady() bool {
@@ -88,109 +115,6 @@ func (a *Agent) isReady() bool {
 	return false
 }
 
-// nodeHandler keeps the node's object as last seen.
-func (a *Agent) nodeHandler(changed chan<- struct{}) cache.ResourceEventHandler {
-	take := func(obj any) {
-		n, ok := obj.(*corev1.Node)
-		if !ok || n.Name != a.cfg.NodeName {
-			return
-		}
-		if a.see(n) {
-			select {
-			case changed <- struct{}{}:
-			default:
-			}
-		}
-	}
-	return cache.ResourceEventHandlerFuncs{
-		AddFunc:    take,
-		UpdateFunc: func(_, obj any) { take(obj) },
-		DeleteFunc: func(obj any) {
-			if tomb, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-				obj = tomb.Obj
-			}
-			if n, ok := obj.(*corev1.Node); ok && n.Name == a.cfg.NodeName {
-				a.mu.Lock()
-				a.node = nil
-				a.mu.Unlock()
-				a.statusSoon()
-			}
-		},
-	}
-}
-
-// see keeps the node's object as last seen, and reports whether its address
-// blocks are other ones than before. What the informer brings and the answers to
-// the agent's own writes overtake each other: the older one is not taken.
-func (a *Agent) see(n *corev1.Node) (newBlocks bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.node != nil && a.node.UID == n.UID && olderVersion(n.ResourceVersion, a.node.ResourceVersion) {
-		return false
-	}
-	newBlocks = a.node != nil && !slices.Equal(podCIDRs(a.node), podCIDRs(n))
-	a.node = n
-	return newBlocks
-}
-
-// statusSoon makes keepNode look at the node now.
-func (a *Agent) statusSoon() {
-	select {
-	case a.statusNow <- struct{}{}:
-	default:
-	}
-}
-
-// register creates the node's object, or takes over the one that is there. It
-// tries until it succeeds, and returns false if ctx ends.
-func (a *Agent) register(ctx context.Context) bool {
-	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 7*time.Second) {
-		n, err := a.registerOnce(ctx)
-		if err == nil {
-			a.see(n)
-			return true
-		}
-		if delay > time.Second && ctx.Err() == nil {
-			a.log.Warn("cannot register the node", "node", a.cfg.NodeName, "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return false
-		case <-time.After(delay):
-		}
-	}
-}
-
-func (a *Agent) registerOnce(ctx context.Context) (*corev1.Node, error) {
-	nodes := a.deps.Client.CoreV1().Nodes()
-	fresh := a.newNode(ctx)
-	created, err := nodes.Create(ctx, fresh, metav1.CreateOptions{})
-	if !apierrors.IsAlreadyExists(err) {
-		return created, err
-	}
-	have, err := nodes.Get(ctx, a.cfg.NodeName, metav1.GetOptions{})
-	if err != nil {
-		return nil, err
-	}
-	// Taints belong to the administrator by now; labels are ours where we set them.
-	want := have.DeepCopy()
-	if want.Labels == nil {
-		want.Labels = map[string]string{}
-	}
-	maps.Copy(want.Labels, a.labels())
-	if want.Spec.ProviderID == "" {
-		want.Spec.ProviderID = a.cfg.ProviderID
-	}
-	if equality.Semantic.DeepEqual(have, want) {
-		return have, nil
-	}
-	patch, err := patchOf(have, want)
-	if err != nil {
-		return nil, err
-	}
-	return nodes.Patch(ctx, a.cfg.NodeName, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
-}
-
 // writeStatus writes the node's status if it has changed, or if it is due. It
 // reports whether it did.
 func (a *Agent) writeStatus(ctx context.Context, due bool) (bool, error) {
@@ -202,7 +126,7 @@ func (a *Agent) writeStatus(ctx context.Context, due bool) (bool, error) {
 		return true, nil
 	}
 	want := have.DeepCopy()
-	a.setStatus(ctx, want)
+	a.setStatus(want)
 	if !due && !statusChanged(&have.Status, &want.Status) {
 		return false, nil
 	}
@@ -246,43 +170,4 @@ func patchOf(have, want *corev1.Node) ([]byte, error) {
 		return nil, err
 	}
 	return strategicpatch.CreateTwoWayMergePatch(before, after, corev1.Node{})
-}
-
-// adoptCIDRs tells the network the node's address blocks.
-func (a *Agent) adoptCIDRs() {
-	n, err := a.Node()
-	if err != nil || a.deps.OnPodCIDRs == nil {
-		return
-	}
-	cidrs := podCIDRs(n)
-	a.mu.Lock()
-	same := slices.Equal(cidrs, a.cidrs) && a.cidrErr == nil
-	a.mu.Unlock()
-	if same || len(cidrs) == 0 {
-		return
-	}
-	if err = a.deps.OnPodCIDRs(cidrs); err != nil {
-		err = fmt.Errorf("pod network %v could not be set up: %w", cidrs, err)
-	}
-	a.mu.Lock()
-	a.cidrs, a.cidrErr = cidrs, err
-	a.mu.Unlock()
-}
-
-func podCIDRs(n *corev1.Node) []string {
-	if len(n.Spec.PodCIDRs) > 0 {
-		return n.Spec.PodCIDRs
-	}
-	if n.Spec.PodCIDR != "" {
-		return []string{n.Spec.PodCIDR}
-	}
-	return nil
-}
-
-// olderVersion compares resource versions; those that are no numbers are taken
-// as they come.
-func olderVersion(a, b string) bool {
-	x, errX := strconv.ParseUint(a, 10, 64)
-	y, errY := strconv.ParseUint(b, 10, 64)
-	return errX == nil && errY == nil && x < y
 }

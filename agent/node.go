@@ -1,8 +1,6 @@
 package agent
 
 import (
-	"cmp"
-	"context"
 	"errors"
 	"maps"
 	"runtime"
@@ -11,13 +9,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
-)
-
-// Bounds on the images in the node's status.
-const (
-	maxImages     = 50
-	maxImageNames = 5
 )
 
 // labels are those that every node has, and the configured ones.
@@ -34,19 +25,19 @@ func (a *Agent) labels() map[string]string {
 }
 
 // newNode is the object that the node registers with.
-func (a *Agent) newNode(ctx context.Context) *corev1.Node {
+func (a *Agent) newNode() *corev1.Node {
 	n := &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: a.cfg.NodeName, Labels: a.labels(), Annotations: map[string]string{
 			"volumes.kubernetes.io/controller-managed-attach-detach": "true",
 		}},
 		Spec: corev1.NodeSpec{Taints: slices.Clone(a.cfg.Taints), ProviderID: a.cfg.ProviderID},
 	}
-	a.setStatus(ctx, n)
+	a.setStatus(n)
 	return n
 }
 
 // setStatus brings n's status up to date; times of what did not change stay.
-func (a *Agent) setStatus(ctx context.Context, n *corev1.Node) {
+func (a *Agent) setStatus(n *corev1.Node) {
 	s := &n.Status
 	s.Addresses = a.addresses()
 	s.Capacity, s.Allocatable = a.capacity(), a.allocatable()
@@ -63,12 +54,10 @@ func (a *Agent) setStatus(ctx context.Context, n *corev1.Node) {
 	if boot != "" && boot != a.machine.bootID {
 		a.events.node(corev1.EventTypeWarning, "Rebooted", "Node "+a.cfg.NodeName+" has been rebooted, boot id: "+a.machine.bootID)
 	}
-	yes := true
-	s.Features = &corev1.NodeFeatures{SupplementalGroupsPolicy: &yes}
-	if images, err := a.imageList(ctx); err == nil {
-		s.Images = images
-	}
-	a.setConditions(ctx, n)
+	s.Features, s.RuntimeHandlers = a.runtime.Load().features, a.runtime.Load().handlers
+	s.DeclaredFeatures = declaredFeatures()
+	s.Images = a.images()
+	a.setConditions(n)
 }
 
 func (a *Agent) addresses() []corev1.NodeAddress {
@@ -79,33 +68,13 @@ func (a *Agent) addresses() []corev1.NodeAddress {
 	return append(out, corev1.NodeAddress{Type: corev1.NodeHostName, Address: a.cfg.NodeName})
 }
 
-// imageList are the largest images, for the scheduler.
-func (a *Agent) imageList(ctx context.Context) ([]corev1.ContainerImage, error) {
-	resp, err := a.deps.Images.ListImages(ctx, &runtimeapi.ListImagesRequest{})
-	if err != nil {
-		return nil, err
-	}
-	var out []corev1.ContainerImage
-	for _, img := range resp.Images {
-		names := slices.Concat(img.RepoDigests, img.RepoTags)
-		if len(names) == 0 {
-			continue
-		}
-		out = append(out, corev1.ContainerImage{Names: names[:min(len(names), maxImageNames)], SizeBytes: int64(img.Size)})
-	}
-	slices.SortFunc(out, func(a, b corev1.ContainerImage) int {
-		return cmp.Or(cmp.Compare(b.SizeBytes, a.SizeBytes), cmp.Compare(a.Names[0], b.Names[0]))
-	})
-	return out[:min(len(out), maxImages)], nil
-}
-
 // setConditions sets the four conditions; Ready is the last one by old custom.
-func (a *Agent) setConditions(ctx context.Context, n *corev1.Node) {
+func (a *Agent) setConditions(n *corev1.Node) {
 	for _, c := range []corev1.NodeCondition{
 		{Type: corev1.NodeMemoryPressure, Status: corev1.ConditionFalse, Reason: "KubeletHasSufficientMemory", Message: "kubelet has sufficient memory available"},
 		{Type: corev1.NodeDiskPressure, Status: corev1.ConditionFalse, Reason: "KubeletHasNoDiskPressure", Message: "kubelet has no disk pressure"},
 		{Type: corev1.NodePIDPressure, Status: corev1.ConditionFalse, Reason: "KubeletHasSufficientPID", Message: "kubelet has sufficient PID available"},
-		a.ready(ctx),
+		a.ready(),
 	} {
 		a.setCondition(n, c)
 	}
@@ -126,9 +95,7 @@ func (a *Agent) setCondition(n *corev1.Node, c corev1.NodeCondition) {
 	if c.Status == corev1.ConditionTrue {
 		reason = conditionEvents[c.Type][0]
 	}
-	say := func() {
-		a.events.node(corev1.EventTypeNormal, reason, "Node "+a.cfg.NodeName+" status is now: "+reason)
-	}
+	say := func() { a.events.nodeStatus(reason) }
 	for i := range n.Status.Conditions {
 		old := &n.Status.Conditions[i]
 		if old.Type != c.Type {
@@ -149,35 +116,13 @@ func (a *Agent) setCondition(n *corev1.Node, c corev1.NodeCondition) {
 }
 
 // ready is true if pods can be started.
-func (a *Agent) ready(ctx context.Context) corev1.NodeCondition {
-	errs := []error{a.runtimeReady(ctx)}
+func (a *Agent) ready() corev1.NodeCondition {
+	rt := a.runtime.Load()
 	a.mu.Lock()
-	errs = append(errs, a.cidrErr)
+	err := errors.Join(rt.down, rt.network, a.cidrErr)
 	a.mu.Unlock()
-	if err := errors.Join(errs...); err != nil {
+	if err != nil {
 		return corev1.NodeCondition{Type: corev1.NodeReady, Status: corev1.ConditionFalse, Reason: "KubeletNotReady", Message: strings.ReplaceAll(err.Error(), "\n", ", ")}
 	}
 	return corev1.NodeCondition{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady", Message: "kubelet is posting ready status"}
-}
-
-// runtimeReady asks the runtime about itself and the network.
-func (a *Agent) runtimeReady(ctx context.Context) error {
-	return errors.Join(a.runtimeCondition(ctx, runtimeapi.RuntimeReady, "container runtime is down"), a.runtimeCondition(ctx, runtimeapi.NetworkReady, "container runtime network not ready"))
-}
-
-func (a *Agent) networkReady() error {
-	return a.runtimeCondition(context.Background(), runtimeapi.NetworkReady, "container runtime network not ready")
-}
-
-func (a *Agent) runtimeCondition(ctx context.Context, kind, text string) error {
-	resp, err := a.deps.Runtime.Status(ctx, &runtimeapi.StatusRequest{})
-	if err != nil {
-		return errors.New("container runtime is down: " + err.Error())
-	}
-	for _, c := range resp.GetStatus().GetConditions() {
-		if c.Type == kind && !c.Status {
-			return errors.New(text + ": " + kind + "=false reason:" + c.Reason + " message:" + c.Message)
-		}
-	}
-	return nil
 }

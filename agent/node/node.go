@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/informers"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"skiff/agent"
 	"skiff/agent/cgroup"
@@ -93,12 +94,14 @@ func New(cfg Config, deps agent.Deps, factory informers.SharedInformerFactory) (
 	return n, err
 }
 
-// newAgent makes the agent on the runtime.
-func (n *Node) newAgent(rt *Runtime) (*agent.Agent, error) {
+// newAgent makes the agent on the runtime. imagesChanged tells it that images of
+// the embedded one have come or gone.
+func (n *Node) newAgent(rt *Runtime, imagesChanged <-chan struct{}) (*agent.Agent, error) {
 	cfg, deps, in := n.cfg.Agent, n.deps, instance.Of(n.cfg.DataDir)
 	cfg.Cgroup = cgroup.Config{Name: filepath.Base(in.CgroupParent())}
 	deps.Runtime, deps.Images, deps.Logger = rt.Runtime, rt.Images, n.cfg.Logger
 	if rt.daemon != nil {
+		deps.ImagesChanged = imagesChanged
 		deps.OnPodCIDRs = func(cidrs []string) error { return writeNetwork(in, n.cfg.DataDir, cidrs) }
 	}
 	return agent.New(cfg, deps)
@@ -138,21 +141,41 @@ func (n *Node) Run(ctx context.Context, open func() (*Runtime, error), ready fun
 		if err != nil || ctx.Err() != nil {
 			return err
 		}
-		a, err := n.newAgent(rt)
+		imagesChanged := make(chan struct{}, 1)
+		a, err := n.newAgent(rt, imagesChanged)
 		if err != nil {
 			return err
+		}
+		if rt.daemon != nil {
+			if err := n.reclaimNetwork(ctx, rt); err != nil {
+				n.cfg.Logger.Warn("addresses of pods that are gone may stay taken", "err", err)
+			}
 		}
 		group.Go(func() error { return a.Run(ctx) })
 		if rt.daemon == nil {
 			return nil
 		}
-		return n.runDaemon(ctx, rt.daemon)
+		return n.runDaemon(ctx, rt.daemon, imagesChanged)
 	})
 	return group.Wait()
 }
 
+// reclaimNetwork takes back addresses, links and ports that a plugin which was
+// killed left with no sandbox. Nothing may start a sandbox meanwhile.
+func (n *Node) reclaimNetwork(ctx context.Context, rt *Runtime) error {
+	resp, err := rt.Runtime.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{})
+	if err != nil {
+		return err
+	}
+	valid := make([]cni.Attachment, len(resp.Items))
+	for i, s := range resp.Items {
+		valid[i] = cni.Attachment{ContainerID: s.Id, IfName: containerd.PodLink}
+	}
+	return cni.ConfigFor(instance.Of(n.cfg.DataDir), nil, 0).GC(valid)
+}
+
 // runDaemon serves the embedded runtime's images, until ctx ends or it fails.
-func (n *Node) runDaemon(ctx context.Context, d *containerd.Daemon) error {
+func (n *Node) runDaemon(ctx context.Context, d *containerd.Daemon, imagesChanged chan<- struct{}) error {
 	server, err := images.Listen(ImagesSocket(n.cfg.DataDir), d)
 	if err != nil {
 		return err
@@ -164,6 +187,14 @@ func (n *Node) runDaemon(ctx context.Context, d *containerd.Daemon) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return watcher.Run(ctx) })
+	group.Go(func() error {
+		return d.FollowImages(ctx, func() {
+			select {
+			case imagesChanged <- struct{}{}:
+			default: // it will look anyway
+			}
+		})
+	})
 	group.Go(func() error {
 		select {
 		case err := <-d.Failed():

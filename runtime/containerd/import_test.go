@@ -38,9 +38,38 @@ func stepCRI(t *testing.T, b *box) {
 	critest.Run(t, d.Runtime(), d.Images(), critest.Options{Image: busyboxImage, CgroupParent: b.in.CgroupParent() + "/critest"})
 }
 
+// followImages listens to the daemon's images; the result waits until it is told
+// of some.
+func followImages(t *testing.T, d *containerd.Daemon) (told func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(testContext(t))
+	changed, done := make(chan struct{}, 1), make(chan error, 1)
+	go func() {
+		done <- d.FollowImages(ctx, func() {
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		})
+	}()
+	return func() {
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			t.Error("nobody was told of the images")
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("follow images: %v", err)
+		}
+	}
+}
+
 // stepImport puts archives of each kind into the images directory.
 func stepImport(t *testing.T, b *box) {
 	d := b.daemon(t)
+	told := followImages(t, d)
+	defer told()
 	dir := filepath.Join(b.dataDir, "images")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)

@@ -42,6 +42,9 @@ func Prepare(dataDir string, log *slog.Logger) (Config, error) {
 // CNIConfDir is where the agent writes the pod network's configuration.
 func CNIConfDir(dataDir string) string { return filepath.Join(dataDir, "cni", "net.d") }
 
+// PodLink is what containerd calls a pod's link.
+const PodLink = "eth0"
+
 // PurgeFor returns what Purge takes away for a data directory: all that its
 // instance made outside of it, and the runtime's part inside.
 func PurgeFor(dataDir string) PurgeConfig {

@@ -2,6 +2,7 @@ package containerd
 
 import (
 	"context"
+	"strings"
 
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs/pkg/errgrpc"
@@ -30,7 +31,12 @@ func (s *runtimeService) Events(ctx context.Context, subscribed func(), handle f
 }
 
 func (s *runtimeService) Version(ctx context.Context, req *runtimeapi.VersionRequest) (*runtimeapi.VersionResponse, error) {
-	return call(ctx, req, s.d.bridge.cri.Version)
+	resp, err := call(ctx, req, s.d.bridge.cri.Version)
+	if resp != nil {
+		// What containerd says of itself where no linker flag told it otherwise.
+		resp.RuntimeVersion = strings.TrimSuffix(resp.RuntimeVersion, "+unknown")
+	}
+	return resp, err
 }
 
 func (s *runtimeService) Status(ctx context.Context, req *runtimeapi.StatusRequest) (*runtimeapi.StatusResponse, error) {

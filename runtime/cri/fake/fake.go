@@ -29,6 +29,9 @@ type Options struct {
 	Registry []string
 	// PullDelay is how long a pull takes.
 	PullDelay time.Duration
+	// Handlers and Features are what Status reports.
+	Handlers []*runtimeapi.RuntimeHandler
+	Features *runtimeapi.RuntimeFeatures
 	// Logger, if not nil, gets every call at debug level.
 	Logger *slog.Logger
 }
@@ -46,6 +49,7 @@ type Runtime struct {
 	calls      []string
 	watchers   map[int]*watcher
 	podCIDR    string
+	noNetwork  string
 
 	streamOnce sync.Once
 	stream     streaming.Server
@@ -102,6 +106,14 @@ func (r *Runtime) Fail(method string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.fails[method] = append(r.fails[method], err)
+}
+
+// SetNetwork makes Status report that the network is ready, or with a problem
+// other than "" that it is not.
+func (r *Runtime) SetNetwork(problem string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.noNetwork = problem
 }
 
 // Calls returns the state-changing calls so far, as "StartContainer ns/pod/name",

@@ -24,10 +24,16 @@ func (r *Runtime) Status(context.Context, *runtimeapi.StatusRequest) (*runtimeap
 	if err := r.begin("Status", ""); err != nil {
 		return nil, err
 	}
-	return &runtimeapi.StatusResponse{Status: &runtimeapi.RuntimeStatus{Conditions: []*runtimeapi.RuntimeCondition{
-		{Type: runtimeapi.RuntimeReady, Status: true},
-		{Type: runtimeapi.NetworkReady, Status: true},
-	}}}, nil
+	network := &runtimeapi.RuntimeCondition{Type: runtimeapi.NetworkReady, Status: r.noNetwork == ""}
+	if !network.Status {
+		network.Reason, network.Message = "NetworkPluginNotReady", r.noNetwork
+	}
+	return &runtimeapi.StatusResponse{
+		Status: &runtimeapi.RuntimeStatus{Conditions: []*runtimeapi.RuntimeCondition{
+			{Type: runtimeapi.RuntimeReady, Status: true}, network,
+		}},
+		RuntimeHandlers: r.opts.Handlers, Features: r.opts.Features,
+	}, nil
 }
 
 // UpdateRuntimeConfig implements cri.Runtime.
