@@ -83,10 +83,11 @@ var controlPlane = []string{"server/client", "server/pki"}
 
 var rules = []rule{
 	{"", []string{"cli"}, "main only dispatches"},
-	{"cli", []string{"server", "agent/node", "proxy", "runtime/...", "version"},
+	{"cli", []string{"server", "server/pki", "agent/node", "proxy", "runtime/...", "datadir", "version"},
 		"the command line configures the parts and removes what they made; it does none of their work"},
 	{"version", nil, "a leaf that everyone may print"},
 	{"atomicfile", nil, "a leaf that everyone may import"},
+	{"datadir", []string{"atomicfile", "version"}, "a folder's lock and marker know nothing of what is in it"},
 	{"dirwatch", nil, "a leaf that everyone may import"},
 	{"store", []string{"store/...", "atomicfile"}, "a store knows keys and bytes, not what they mean"},
 	{"runtime", []string{"runtime/...", "atomicfile", "dirwatch"}, "a runtime knows containers, not the cluster"},
@@ -99,7 +100,7 @@ var rules = []rule{
 		"the one place that wires a node: its agent, its runtime and its proxy"},
 	{"proxy", append([]string{"proxy/..."}, controlPlane...),
 		"a proxy sees the cluster through the API alone, so that it may run without an agent"},
-	{"server", []string{"server/...", "store", "store/cluster", "scheduler", "agent", "agent/node", "agent/cgroup", "proxy", "version"},
+	{"server", []string{"server/...", "store", "store/cluster", "scheduler", "agent", "agent/node", "agent/cgroup", "proxy", "datadir", "atomicfile", "version"},
 		"the one place that wires a server; the box's node runs in its process"},
 	{"server/api", []string{"server/admission", "server/discovery", "server/openapi", "server/registry", "store", "version"},
 		"verbs work on any resource: they know the registry, not its kinds"},

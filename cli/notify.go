@@ -18,6 +18,12 @@ type notifier struct {
 
 func newNotifier() *notifier { return &notifier{stop: make(chan struct{})} }
 
+// status is what `systemctl status` shows.
+func (n *notifier) status(text string) { n.send("STATUS=" + text) }
+
+// ready tells that the start has succeeded. From then on the watchdog is fed at
+// half its interval while healthy returns nil; a process that stays unhealthy is
+// started anew by systemd.
 func (n *notifier) ready(status string, healthy func() error) {
 	n.send(daemon.SdNotifyReady + "\nSTATUS=" + status)
 	interval, err := daemon.SdWatchdogEnabled(false)
@@ -33,20 +39,25 @@ func (n *notifier) feed(every time.Duration, healthy func() error) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
+		if err := healthy(); err != nil {
+			slog.Error("not feeding systemd's watchdog", "err", err)
+		} else {
+			n.send(daemon.SdNotifyWatchdog)
+		}
 		select {
 		case <-n.stop:
 			return
 		case <-ticker.C:
-			if err := healthy(); err != nil {
-				slog.Error("not feeding systemd's watchdog", "err", err)
-				continue
-			}
-			n.send(daemon.SdNotifyWatchdog)
 		}
 	}
 }
 
-func (n *notifier) stopping() { n.send(daemon.SdNotifyStopping) }
+// stopping also ends the feeding: from here on systemd bounds the time to stop,
+// and the parts that healthy asks are going.
+func (n *notifier) stopping() {
+	n.once.Do(func() { close(n.stop) })
+	n.send(daemon.SdNotifyStopping + "\nSTATUS=stopping; containers run on")
+}
 
 func (n *notifier) close() {
 	n.once.Do(func() { close(n.stop) })

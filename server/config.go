@@ -12,6 +12,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"skiff/server/pki"
 )
 
 // Config is what a server is started with. The command line, the configuration
@@ -19,7 +21,8 @@ import (
 type Config struct {
 	// DataDir holds everything that must survive a restart.
 	DataDir string
-	// NodeName is the name of this box's Node object; "" means its host name.
+	// NodeName is the name of this box's Node object; "" means the one that it
+	// has, at first its host name.
 	NodeName string
 	// NodeIPs are this box's addresses as the cluster sees them, at most one per
 	// family; none means the address of the default route's interface.
@@ -31,9 +34,11 @@ type Config struct {
 	AdvertiseAddress netip.Addr
 	// TLSSANs are further host names and addresses for the serving certificate.
 	TLSSANs []string
-	// Token is the secret that agents join with; "" makes one on first start.
+	// Token, or what TokenFile holds, is what agents join with: a join token, or
+	// its secret. Without both, one is made on first start, and kept.
 	Token     string
 	TokenFile string
+	join      pki.Token // read from them by Validate
 
 	ClusterCIDRs []netip.Prefix
 	ServiceCIDRs []netip.Prefix
@@ -107,19 +112,32 @@ func (c *Config) Validate() error {
 
 func (c *Config) validateNode() (errs []error) {
 	if c.NodeName == "" {
-		host, err := os.Hostname()
-		if err != nil {
-			return []error{fmt.Errorf("node-name: cannot read this box's host name, name the node: %w", err)}
-		}
-		c.NodeName = strings.ToLower(host)
-	}
-	if msgs := validation.IsDNS1123Subdomain(c.NodeName); len(msgs) > 0 {
-		errs = append(errs, fmt.Errorf("node-name: %q cannot name a node: %s", c.NodeName, msgs[0]))
+		_, err := hostNodeName()
+		errs = append(errs, err)
+	} else if err := checkNodeName(c.NodeName); err != nil {
+		errs = append(errs, err)
 	}
 	if len(c.NodeIPs) > 2 || len(c.NodeIPs) == 2 && c.NodeIPs[0].Is4() == c.NodeIPs[1].Is4() {
 		errs = append(errs, errors.New("node-ip: give at most one address per family"))
 	}
 	return errs
+}
+
+// hostNodeName is the name of a node that nobody named.
+func hostNodeName() (string, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("node-name: cannot read this box's host name, name the node: %w", err)
+	}
+	name := strings.ToLower(host)
+	return name, checkNodeName(name)
+}
+
+func checkNodeName(name string) error {
+	if msgs := validation.IsDNS1123Subdomain(name); len(msgs) > 0 {
+		return fmt.Errorf("node-name: %q cannot name a node: %s", name, msgs[0])
+	}
+	return nil
 }
 
 func (c *Config) validateNetwork() (errs []error) {
@@ -148,23 +166,6 @@ func (c *Config) validateNetwork() (errs []error) {
 		bad("cluster-domain: %q is not a domain: %s", c.ClusterDomain, msgs[0])
 	}
 	return errs
-}
-
-func (c *Config) readToken() error {
-	if c.TokenFile == "" {
-		return nil
-	}
-	if c.Token != "" {
-		return errors.New("token: give token or token-file, not both")
-	}
-	b, err := os.ReadFile(c.TokenFile)
-	if err != nil {
-		return fmt.Errorf("token-file: %w", err)
-	}
-	if c.Token = strings.TrimSpace(string(b)); c.Token == "" {
-		return fmt.Errorf("token-file: %s is empty", c.TokenFile)
-	}
-	return nil
 }
 
 // Disabled tells whether a part was switched off.

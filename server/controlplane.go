@@ -308,5 +308,8 @@ func (cp *controlPlane) writeKubeconfig() error {
 	if err != nil {
 		return err
 	}
+	if err := cp.state.dir.MakeOutside(filepath.Dir(path)); err != nil {
+		return err
+	}
 	return cp.state.pki.WriteKubeconfig(path, cp.cfg.URL(), admin)
 }

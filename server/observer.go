@@ -23,8 +23,8 @@ type Summary struct {
 	// Kubeconfig is the file with the administrator's credentials, "" if none was
 	// written.
 	Kubeconfig string
-	// Token is what agents join with.
-	Token string
+	// Token is what agents join with, and TokenFile where it is kept.
+	Token, TokenFile string
 	// Took is the time from the process's start.
 	Took time.Duration
 	// Healthy returns what is wrong with the process, if anything is.

@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
@@ -18,16 +21,17 @@ import (
 	"skiff/server/registry/podtemplate"
 )
 
-// awaitReady tells the observer when this box's node is Ready.
+// awaitReady tells the observer when a pod that is applied would run.
 func (cp *controlPlane) awaitReady(ctx context.Context, observer Observer) error {
 	if err := cp.writeKubeconfig(); err != nil {
 		return fmt.Errorf("write-kubeconfig: %w", err)
 	}
-	if cp.node != nil && !cp.nodeReady(ctx) {
+	if !cp.ready(ctx) {
 		return nil
 	}
 	summary := Summary{
 		URL: cp.cfg.URL(), Kubeconfig: cp.cfg.WriteKubeconfig, Took: time.Since(started),
+		Token: cp.state.token.String(), TokenFile: cp.cfg.tokenFile(),
 		Healthy: cp.healthy,
 	}
 	if cp.node != nil {
@@ -51,37 +55,65 @@ func (cp *controlPlane) healthy() error {
 	return nil
 }
 
-// nodeReady waits for the node's Ready condition, or for ctx to end.
-func (cp *controlPlane) nodeReady(ctx context.Context) bool {
-	ready := make(chan struct{}, 1)
-	look := func(o any) {
+// ready waits until this box's node takes pods and the default namespace lets
+// them in, or for ctx to end. It waits for what this server runs alone: without
+// controllers, somebody else's may be long in coming.
+func (cp *controlPlane) ready(ctx context.Context) bool {
+	controllers := !cp.cfg.Disabled("controllers")
+	if controllers && !await(ctx, cp.informers.Core().V1().ServiceAccounts().Informer(), isDefaultAccount, func() {
+		slog.Warn("the default service account is still not there; the log says why")
+	}) {
+		return false
+	}
+	return cp.node == nil || await(ctx, cp.informers.Core().V1().Nodes().Informer(), func(o any) bool {
 		n, ok := o.(*corev1.Node)
-		if !ok || n.Name != cp.cfg.NodeName {
-			return
-		}
-		for _, c := range n.Status.Conditions {
-			if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {
-				select {
-				case ready <- struct{}{}:
-				default:
-				}
-			}
+		return ok && n.Name == cp.cfg.NodeName && takesPods(n, controllers)
+	}, func() {
+		slog.Warn("the node is still not Ready; kubectl describe node says why", "node", cp.cfg.NodeName)
+	})
+}
+
+// isDefaultAccount tells whether o is what pods in the default namespace run as.
+func isDefaultAccount(o any) bool {
+	a, ok := o.(*corev1.ServiceAccount)
+	return ok && a.Namespace == metav1.NamespaceDefault && a.Name == "default"
+}
+
+// takesPods tells whether a node is Ready. Where controllers take it off, the
+// taint of a node that is not must have gone too.
+func takesPods(n *corev1.Node, tainted bool) bool {
+	notReady := func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeNotReady }
+	if tainted && slices.ContainsFunc(n.Spec.Taints, notReady) {
+		return false
+	}
+	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+	})
+}
+
+// await waits until an object of the informer is as wanted, or for ctx to end. It
+// calls slow once if that takes long.
+func await(ctx context.Context, informer cache.SharedIndexInformer, wanted func(any) bool, slow func()) bool {
+	found := make(chan struct{})
+	once := sync.OnceFunc(func() { close(found) })
+	look := func(o any) {
+		if wanted(o) {
+			once()
 		}
 	}
-	nodes := cp.informers.Core().V1().Nodes().Informer()
-	handler, err := nodes.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: look, UpdateFunc: func(_, o any) { look(o) }})
+	handler, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: look, UpdateFunc: func(_, o any) { look(o) }})
 	if err != nil {
 		return false
 	}
-	defer func() { _ = nodes.RemoveEventHandler(handler) }()
-	slow := time.NewTimer(readyTimeout)
-	defer slow.Stop()
+	defer func() { _ = informer.RemoveEventHandler(handler) }()
+	late := time.NewTimer(readyTimeout)
+	defer late.Stop()
 	for {
 		select {
-		case <-ready:
+		case <-found:
 			return true
-		case <-slow.C:
-			slog.Warn("the node is still not Ready; kubectl describe node says why", "node", cp.cfg.NodeName)
+		case <-late.C:
+			slow()
 		case <-ctx.Done():
 			return false
 		}

@@ -8,15 +8,15 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"skiff/agent/node"
+	"skiff/datadir"
 	"skiff/server/pki"
 	"skiff/store/cluster"
 )
@@ -44,9 +44,6 @@ var started = time.Now()
 // It stops in the reverse order, so that what is above can still say goodbye to
 // what is below.
 func Run(ctx context.Context, cfg Config, observer Observer) error {
-	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
-		return fmt.Errorf("data-dir: %w", err)
-	}
 	if err := cfg.resolveAddresses(); err != nil {
 		return err
 	}
@@ -55,7 +52,12 @@ func Run(ctx context.Context, cfg Config, observer Observer) error {
 		return err
 	}
 	defer listener.Close()
-	base, err := openState(cfg, observer)
+	dir, err := cfg.openDataDir()
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	base, err := openState(cfg, dir, observer)
 	if err != nil {
 		return err
 	}
@@ -72,6 +74,11 @@ func Run(ctx context.Context, cfg Config, observer Observer) error {
 func listen(ctx context.Context, cfg Config) (net.Listener, error) {
 	at := net.JoinHostPort(cfg.BindAddress.String(), strconv.Itoa(cfg.HTTPSPort))
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", at)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		if owner, _ := datadir.OwnerOf(cfg.DataDir); owner != nil {
+			return nil, fmt.Errorf("data-dir: %w", &datadir.InUseError{Dir: cfg.DataDir, Owner: owner})
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("https-port: cannot listen on %s, stop what does (ss -tlnp) or choose another port: %w", at, err)
 	}
@@ -80,8 +87,10 @@ func listen(ctx context.Context, cfg Config) (net.Listener, error) {
 
 // state is what a server stands on.
 type state struct {
+	dir   *datadir.Dir
 	pki   *pki.PKI
 	store *cluster.Store
+	token pki.Token
 	// runtime waits for the container runtime, which at the first start takes
 	// longer than all the rest; nil without an agent.
 	runtime func() (*node.Runtime, error)
@@ -89,8 +98,8 @@ type state struct {
 
 // openState opens everything that needs nothing else, at once: each part waits
 // for the disk.
-func openState(cfg Config, observer Observer) (*state, error) {
-	s := &state{}
+func openState(cfg Config, dir *datadir.Dir, observer Observer) (*state, error) {
+	s := &state{dir: dir}
 	if !cfg.DisableAgent {
 		s.runtime = sync.OnceValues(func() (*node.Runtime, error) {
 			begin := time.Now()
@@ -114,14 +123,21 @@ func openState(cfg Config, observer Observer) (*state, error) {
 		})
 	}
 	timed("identities", func() (err error) {
-		s.pki, err = pki.Open(pki.Config{Dir: filepath.Join(cfg.DataDir, "pki")})
+		if s.pki, err = pki.Open(pki.Config{Dir: cfg.pkiDir()}); err != nil {
+			return err
+		}
+		s.token, err = cfg.keepToken(s.pki.Server)
 		return err
 	})
 	timed("store", func() (err error) {
-		s.store, err = cluster.Open(cluster.Config{Dir: filepath.Join(cfg.DataDir, "store"), NodeID: cfg.NodeName, Logger: slog.Default()})
+		s.store, err = cluster.Open(cluster.Config{Dir: cfg.storeDir(), NodeID: cfg.NodeName, Logger: slog.Default()})
 		return err
 	})
-	if err := g.Wait(); err != nil {
+	err := g.Wait()
+	if err == nil {
+		err = cfg.mark(dir, s)
+	}
+	if err != nil {
 		s.close()
 		return nil, err
 	}

@@ -109,6 +109,27 @@ func (a *Authority) Hash() string {
 	return publicKeyHash(a.Cert)
 }
 
+// HashIn returns the hash of the server authority that is kept in dir, "" if none
+// is.
+func HashIn(dir string) (string, error) {
+	path := filepath.Join(dir, serverCA+".crt")
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	_, certs, err := decodePEM(data)
+	if err == nil && len(certs) == 0 {
+		err = errors.New("no certificate in it")
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s is damaged, restore it from a backup: %w", path, err)
+	}
+	return publicKeyHash(certs[0]), nil
+}
+
 func publicKeyHash(c *x509.Certificate) string {
 	sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
 	return hex.EncodeToString(sum[:])

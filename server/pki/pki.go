@@ -63,7 +63,7 @@ func Open(cfg Config) (*PKI, error) {
 	// At once, because each waits for the disk: on a card that takes 30 ms per
 	// sync, one after another would cost a start 0.4 s.
 	var g errgroup.Group
-	g.Go(open(&p.Server, cfg.Dir, "server-ca"))
+	g.Go(open(&p.Server, cfg.Dir, serverCA))
 	g.Go(open(&p.Client, cfg.Dir, "client-ca"))
 	g.Go(open(&p.FrontProxy, cfg.Dir, "front-proxy-ca"))
 	g.Go(func() (err error) {
@@ -75,6 +75,9 @@ func Open(cfg Config) (*PKI, error) {
 	}
 	return p, nil
 }
+
+// serverCA names the files of the server authority.
+const serverCA = "server-ca"
 
 func open(into **Authority, dir, name string) func() error {
 	return func() error {

@@ -48,6 +48,45 @@ func ParseToken(s string) (Token, error) {
 	return Token{Hash: m[1], ID: m[2], Secret: m[3]}, nil
 }
 
+// secretPattern is a token without its hash, or its secret alone.
+var secretPattern = regexp.MustCompile(`^(?:([a-z0-9]{6})\.)?([a-z0-9]{16})$`)
+
+// ErrSecretFormat tells that a text is neither a join token nor a secret for one.
+var ErrSecretFormat = errors.New("must be a secret of 16 characters a-z and 0-9, or ID.SECRET with an id of 6, or a whole token skiff.<hash>.<id>.<secret>")
+
+// ParseSecret reads what a server may be told to take as its token: a whole one,
+// ID.SECRET, or a secret alone. Hash and ID are "" if s has none; ErrSecretFormat
+// if it is none of these. Errors never show s.
+func ParseSecret(s string) (Token, error) {
+	if t, err := ParseToken(s); err == nil {
+		return t, nil
+	}
+	m := secretPattern.FindStringSubmatch(strings.TrimSpace(s))
+	if m == nil {
+		return Token{}, ErrSecretFormat
+	}
+	return Token{ID: m[1], Secret: m[2]}, nil
+}
+
+// Complete returns t for the cluster with the given authority, with a random id
+// or secret where t has none. A hash that is another cluster's is an error.
+func (t Token) Complete(server *Authority) (Token, error) {
+	if t.Hash != "" && t.Hash != server.Hash() {
+		return Token{}, fmt.Errorf("this token is for another cluster: its authority is %s, this one's %s", t.Hash, server.Hash())
+	}
+	fresh, err := NewToken(server)
+	if err != nil {
+		return Token{}, err
+	}
+	if t.ID != "" {
+		fresh.ID = t.ID
+	}
+	if t.Secret != "" {
+		fresh.Secret = t.Secret
+	}
+	return fresh, nil
+}
+
 // String returns the text form, secret included.
 func (t Token) String() string {
 	return strings.Join([]string{tokenPrefix, t.Hash, t.ID, t.Secret}, ".")

@@ -68,6 +68,10 @@ func Open(cfg Config) (*Store, error) {
 	return s, nil
 }
 
+// Cluster returns the identity of the cluster whose state this is: a random text
+// that every one of its stores has.
+func (s *Store) Cluster() string { return s.id.Cluster }
+
 func (s *Store) path(elem ...string) string {
 	return filepath.Join(append([]string{s.cfg.Dir}, elem...)...)
 }

@@ -1,0 +1,114 @@
+package datadir
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	apimachineryversion "k8s.io/apimachinery/pkg/util/version"
+
+	"skiff/version"
+)
+
+// format is raised by a release that writes what earlier ones cannot read.
+const format = 1
+
+// Marker is what the file `version` says of a data folder.
+type Marker struct {
+	// Format is that of all files in the folder together.
+	Format int `json:"format"`
+	// Skiff and Kubernetes name the version that used the folder last.
+	Skiff      string `json:"skiff"`
+	Kubernetes string `json:"kubernetes"`
+	// Node is the name of the node that the folder belongs to.
+	Node string `json:"node,omitempty"`
+	// Authority is the hash of the cluster's server authority, and Store the
+	// identity of its store.
+	Authority string `json:"authority,omitempty"`
+	Store     string `json:"store,omitempty"`
+	// Made are folders outside of the data folder that were made on its behalf,
+	// outer ones first.
+	Made []string `json:"made,omitempty"`
+	// Foreign are names of what was in the folder before it became skiff's.
+	Foreign []string `json:"foreign,omitempty"`
+}
+
+// NewerError tells that a newer version used a data folder, which this one might
+// damage.
+type NewerError struct {
+	Dir string
+	// Marker is what that version wrote.
+	Marker Marker
+}
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("%s was last used by skiff %s (Kubernetes %s, data format %d), newer than this skiff %s (Kubernetes %s, data format %d): start that version or a later one, or choose another folder; nothing was changed",
+		e.Dir, e.Marker.Skiff, e.Marker.Kubernetes, e.Marker.Format, version.Skiff, version.Kubernetes, format)
+}
+
+func markerFile(dir string) string { return filepath.Join(dir, "version") }
+
+// ReadMarker returns the marker of a data folder, nil if it has none.
+func ReadMarker(dir string) (*Marker, error) {
+	b, err := os.ReadFile(markerFile(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var m Marker
+	// A power cut may leave an empty file where there was none.
+	if len(b) == 0 {
+		return nil, nil
+	}
+	if err := json.Unmarshal(b, &m); err != nil {
+		return nil, fmt.Errorf("%s is damaged, restore it from a backup or remove it: %w", markerFile(dir), err)
+	}
+	return &m, nil
+}
+
+func (m *Marker) encode() ([]byte, error) {
+	b, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode the data folder's marker: %w", err)
+	}
+	return append(b, '\n'), nil
+}
+
+// checkVersion refuses what a newer version wrote: another format, or objects of
+// a newer Kubernetes minor, which this API server may not be able to read.
+func (m *Marker) checkVersion(dir string) error {
+	if m.Format > format || minorAfter(m.Kubernetes, version.Kubernetes) {
+		return &NewerError{Dir: dir, Marker: *m}
+	}
+	return nil
+}
+
+// minorAfter tells whether a is of a later minor release than b; what is no
+// version is not.
+func minorAfter(a, b string) bool {
+	x, errX := apimachineryversion.ParseSemantic(a)
+	y, errY := apimachineryversion.ParseSemantic(b)
+	if errX != nil || errY != nil {
+		return false
+	}
+	return x.Major() > y.Major() || x.Major() == y.Major() && x.Minor() > y.Minor()
+}
+
+func (m *Marker) setVersion() {
+	m.Format, m.Skiff, m.Kubernetes = format, version.Skiff, version.Kubernetes
+}
+
+// AddMade notes folders that were made outside.
+func (m *Marker) AddMade(dirs ...string) {
+	for _, d := range dirs {
+		if !slices.Contains(m.Made, d) {
+			m.Made = append(m.Made, d)
+		}
+	}
+}
