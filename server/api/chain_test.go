@@ -156,7 +156,7 @@ func slow(entered chan<- struct{}, leave <-chan struct{}) *registry.Resource {
 	return &registry.Resource{
 		Group: "test", Plural: "slows", Singular: "slow", Kind: "Slow",
 		Versions: []registry.Version{{Name: "v1", New: func() runtime.Object { return &metav1.PartialObjectMetadata{} }}},
-		Create: func(ctx context.Context, obj runtime.Object) (runtime.Object, error) {
+		Create: func(ctx context.Context, obj runtime.Object, _ *metav1.CreateOptions) (runtime.Object, error) {
 			if obj.(metav1.Object).GetName() == "panic" {
 				panic("on purpose")
 			}

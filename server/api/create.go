@@ -121,7 +121,7 @@ func (c *call) review(o output, opts *metav1.CreateOptions) error {
 	if err := c.admitPlain(admission.Create, "", obj, opts, len(opts.DryRun) > 0); err != nil {
 		return err
 	}
-	out, err := e.res.Create(c.ctx, obj)
+	out, err := e.res.Create(c.ctx, obj, opts)
 	if err != nil {
 		return err
 	}

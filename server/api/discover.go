@@ -37,8 +37,11 @@ func (c *call) discovery(req discovery.Request) error {
 	default:
 		doc, found = docs.Resources(req.Group, req.Version)
 	}
-	if !found {
+	if !found && (req.Legacy || c.s.routes.Load().serves(req.Group)) {
 		return errNoSuchPath()
+	}
+	if !found {
+		return c.noPage()
 	}
 	if root && o.media == mediaProtobuf {
 		doc.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: doc.GetObjectKind().GroupVersionKind().Kind})
@@ -93,6 +96,9 @@ func (c *call) index() error {
 		for _, v := range g.Versions {
 			paths = append(paths, "/apis/"+v.GroupVersion)
 		}
+	}
+	for path := range c.s.cfg.Paths {
+		paths = append(paths, path)
 	}
 	if c.s.cfg.OpenAPI != nil {
 		paths = append(paths, "/openapi/v2", "/openapi/v3")

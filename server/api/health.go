@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -53,12 +54,21 @@ func (s *Server) checks(endpoint string) []Check {
 	return checks
 }
 
+func quoted(names []string) string {
+	out := make([]string, len(names))
+	for i, name := range slices.Sorted(slices.Values(names)) {
+		out[i] = strconv.Quote(name)
+	}
+	return strings.Join(out, ",")
+}
+
 func report(w http.ResponseWriter, r *http.Request, endpoint string, checks []Check) {
 	var out strings.Builder
 	failed := 0
 	excluded := r.URL.Query()["exclude"]
 	for _, c := range checks {
-		if slices.Contains(excluded, c.Name) {
+		if i := slices.Index(excluded, c.Name); i >= 0 {
+			excluded = slices.Delete(excluded, i, i+1)
 			fmt.Fprintf(&out, "[+]%s excluded: ok\n", c.Name)
 			continue
 		}
@@ -68,6 +78,9 @@ func report(w http.ResponseWriter, r *http.Request, endpoint string, checks []Ch
 			continue
 		}
 		fmt.Fprintf(&out, "[+]%s ok\n", c.Name)
+	}
+	if len(excluded) > 0 {
+		fmt.Fprintf(&out, "warn: some health checks cannot be excluded: no matches for %s\n", quoted(excluded))
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")

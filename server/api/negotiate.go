@@ -102,7 +102,11 @@ func (c *call) negotiate(serves func(media, shape) bool) (output, error) {
 	if header == "" {
 		return output{media: mediaJSON, pretty: c.isPretty()}, nil
 	}
-	for _, cl := range parseAccept(header) {
+	clauses := parseAccept(header)
+	if len(clauses) == 0 {
+		return output{}, errNoCommonMedia()
+	}
+	for _, cl := range clauses {
 		o := output{media: cl.media, pretty: cl.pretty || c.isPretty(), metaVersion: cl.as.Version}
 		if !o.setShape(cl.as) || cl.stream != "" && cl.stream != "watch" {
 			continue
@@ -163,6 +167,15 @@ func joinMedia(m []media) string {
 		s[i] = string(m[i])
 	}
 	return strings.Join(s, ", ")
+}
+
+// errNoCommonMedia is what clients know of an answer that comes in no form they
+// take.
+func errNoCommonMedia() error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusNotAcceptable, Reason: metav1.StatusReasonNotAcceptable,
+		Message: "406: Not Acceptable\n\nAvailable representations: " + joinMedia(allMedia), Details: &metav1.StatusDetails{},
+	}}
 }
 
 func notAcceptable(msg string) error {

@@ -17,11 +17,8 @@ func (s *Server) otherPaths() *http.ServeMux {
 	}
 	s.metrics.inflight(s)
 	mux.Handle("/metrics", s.metrics.handler())
-	mux.HandleFunc("/version", func(w http.ResponseWriter, _ *http.Request) {
-		js, _ := appendJSON(nil, version.Info(), true) // cannot fail
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(js)
-	})
+	mux.HandleFunc("/version", serveVersion)
+	mux.HandleFunc("/version/", serveVersion)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
@@ -40,17 +37,33 @@ func (s *Server) otherPaths() *http.ServeMux {
 
 // other serves what is not a resource: discovery, or one of otherPaths.
 func (c *call) other() error {
-	if c.r.URL.Path == "/" {
-		return c.index()
-	}
 	doc, ok := discovery.Path(c.r.URL.Path)
-	if ok {
+	if (ok || c.r.URL.Path == "/") && c.r.Method != http.MethodGet {
+		return errNotSupported()
+	}
+	switch {
+	case c.r.URL.Path == "/":
+		return c.index()
+	case ok:
 		return c.discovery(doc)
 	}
 	h, pattern := c.s.paths.Handler(c.r)
 	if pattern == "" {
-		return errNoSuchPath()
+		return c.noPage()
 	}
 	h.ServeHTTP(c.w, c.r.WithContext(c.ctx))
+	return nil
+}
+
+func serveVersion(w http.ResponseWriter, _ *http.Request) {
+	js, _ := appendJSON(nil, version.Info(), true) // cannot fail
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(js)
+}
+
+// noPage answers for paths outside of the API groups, where clients expect no
+// Status.
+func (c *call) noPage() error {
+	http.Error(c.w, "404 page not found", http.StatusNotFound)
 	return nil
 }

@@ -43,14 +43,21 @@ func (c *call) patchType() (types.PatchType, error) {
 	if _, ok := c.endpoint.version.New().(runtime.Unstructured); !ok {
 		supported = append(supported, types.StrategicMergePatchType)
 	}
-	names := make([]string, len(supported))
-	for i, t := range supported {
+	for _, t := range supported {
 		if string(t) == typ {
 			return t, nil
 		}
-		names[i] = string(t)
 	}
-	return "", unsupportedMedia(strings.Join(names, ", "))
+	return "", errNoPatchType()
+}
+
+// errNoPatchType is what clients know of a patch in no form that the resource
+// takes.
+func errNoPatchType() error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusUnsupportedMediaType, Reason: metav1.StatusReasonUnsupportedMediaType,
+		Message: "415: Unsupported Media Type", Details: &metav1.StatusDetails{},
+	}}
 }
 
 // newPatcher reads the patch and its options.

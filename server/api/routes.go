@@ -70,13 +70,24 @@ func (t *routes) without(resources ...schema.GroupResource) *routes {
 	return out
 }
 
+// serves tells whether there is anything in an API group.
+func (t *routes) serves(group string) bool {
+	return slices.ContainsFunc(t.resources, func(r *registry.Resource) bool { return r.Group == group })
+}
+
 // dispatch calls the handler of what is asked for.
 func (c *call) dispatch() error {
 	if !c.info.IsResourceRequest {
 		return c.other()
 	}
+	if c.r.Method == http.MethodHead {
+		return errNotSupported()
+	}
 	gvr := schema.GroupVersionResource{Group: c.info.APIGroup, Version: c.info.APIVersion, Resource: c.info.Resource}
 	e := c.s.routes.Load().endpoints[gvr]
+	if e == nil && !c.s.routes.Load().serves(gvr.Group) {
+		return c.noPage()
+	}
 	if e == nil || (c.info.Namespace != "" && !e.res.Namespaced && c.info.Resource != "namespaces") {
 		return errNoSuchPath()
 	}
@@ -92,16 +103,16 @@ func (c *call) dispatch() error {
 func (c *call) resource() error {
 	verb := c.info.Verb
 	if !c.endpoint.res.Serves(verb) {
-		return c.notSupported(verb)
+		return errNotSupported()
 	}
 	if c.endpoint.res.Namespaced && c.info.Namespace == "" && !isRead(verb) {
-		return c.notSupported(verb)
+		return errNotSupported()
 	}
 	if len(c.info.Parts) > 2 {
 		return errNoSuchPath()
 	}
 	if named := len(c.info.Parts) == 2; named == (verb == "create") && (named || verb == "update" || verb == "patch") {
-		return c.notSupported(verb)
+		return errNotSupported()
 	}
 	switch verb {
 	case "get":
@@ -121,7 +132,7 @@ func (c *call) resource() error {
 	case "deletecollection":
 		return c.deleteCollection()
 	}
-	return c.notSupported(verb)
+	return errNotSupported()
 }
 
 // subresource serves what is behind an object's name.
@@ -154,11 +165,15 @@ func (c *call) subresource() error {
 	case c.sub.Scale != nil && verb == "patch":
 		return c.patchScale()
 	}
-	return c.notSupported(c.info.Verb)
+	return errNotSupported()
 }
 
-func (c *call) notSupported(verb string) error {
-	return apierrors.NewMethodNotSupported(c.endpoint.gvr.GroupResource(), verb)
+// errNotSupported is what clients know of a method that a path does not have.
+func errNotSupported() error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusMethodNotAllowed, Reason: metav1.StatusReasonMethodNotAllowed,
+		Message: "the server does not allow this method on the requested resource", Details: &metav1.StatusDetails{},
+	}}
 }
 
 // errNoSuchPath is what clients know of a path that nothing is served under.

@@ -48,7 +48,6 @@ func (c *call) fail(err error) {
 	if d := status.Details; d != nil && d.RetryAfterSeconds > 0 {
 		c.w.Header().Set("Retry-After", strconv.Itoa(int(d.RetryAfterSeconds)))
 	}
-	c.w.Header().Set("X-Content-Type-Options", "nosniff")
 	o, err := c.negotiate(nil)
 	if err != nil {
 		o = output{media: mediaJSON, pretty: true}

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
@@ -42,9 +41,6 @@ func (c *call) createSub() error {
 	if m, ok := obj.(metav1.Object); ok {
 		if err := registry.MatchNamespace(c.namespace(), m); err != nil {
 			return err
-		}
-		if m.GetName() != "" && m.GetName() != c.info.Name {
-			return apierrors.NewBadRequest(fmt.Sprintf("the name of the object (%s) does not match the name on the URL (%s)", m.GetName(), c.info.Name))
 		}
 	}
 	if err := c.admitPlain(admission.Create, c.info.Name, obj, opts, len(opts.DryRun) > 0); err != nil {

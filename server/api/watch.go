@@ -49,14 +49,11 @@ func (c *call) watch() error {
 		Namespace: c.info.Namespace, Selector: opts.selector, ResourceVersion: opts.ResourceVersion,
 		SendInitialEvents: opts.SendInitialEvents != nil && *opts.SendInitialEvents, Bookmarks: opts.AllowWatchBookmarks,
 	})
-	if err != nil && !endsStream(err) {
-		return err
-	}
-	s.begin()
 	if err != nil {
-		return s.end(err)
+		return s.refuse(ctx, err)
 	}
 	defer w.Close()
+	s.begin()
 	c.s.metrics.watching(1)
 	defer c.s.metrics.watching(-1)
 	return s.run(ctx, w)
@@ -82,6 +79,20 @@ type stream struct {
 	version string
 	table   tableOptions
 	headed  bool // a Table's column definitions are sent
+}
+
+// refuse answers a watch that cannot begin. One whose time is over, while it
+// waited for the state that its client has seen, ends like any other.
+func (s *stream) refuse(ctx context.Context, err error) error {
+	over := ctx.Err() != nil
+	if !over && !endsStream(err) {
+		return err
+	}
+	s.begin()
+	if over {
+		return nil
+	}
+	return s.end(err)
 }
 
 func (s *stream) begin() {

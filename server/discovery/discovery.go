@@ -45,6 +45,8 @@ func Path(path string) (Request, bool) {
 // Documents makes the documents of a table of resources.
 type Documents struct {
 	groups []group
+	// hashes name the form in which each resource is stored.
+	hashes map[schema.GroupResource]string
 }
 
 type group struct {
@@ -60,7 +62,7 @@ type version struct {
 // Of orders resources by group and version. Groups come in the order of their
 // first resource, versions in their order of preference.
 func Of(resources []*registry.Resource) *Documents {
-	d := &Documents{}
+	d := &Documents{hashes: hashes(resources)}
 	for _, r := range resources {
 		g := d.group(r.Group)
 		for i := range r.Versions {
@@ -152,20 +154,23 @@ func (d *Documents) Resources(groupName, versionName string) (*metav1.APIResourc
 		}
 		for _, v := range g.versions {
 			if v.name == versionName {
-				return g.resources(v), true
+				return d.resources(&g, v), true
 			}
 		}
 	}
 	return nil, false
 }
 
-func (g *group) resources(v version) *metav1.APIResourceList {
+func (d *Documents) resources(g *group, v version) *metav1.APIResourceList {
 	gv := schema.GroupVersion{Group: g.name, Version: v.name}
 	out := &metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}, GroupVersion: gv.String(), APIResources: []metav1.APIResource{}}
+	if g.name == "" {
+		out.APIVersion = "" // as it has been since the time when there was only one group
+	}
 	for _, r := range v.resources {
 		out.APIResources = append(out.APIResources, metav1.APIResource{
 			Name: r.Plural, SingularName: r.Singular, Namespaced: r.Namespaced, Kind: r.Kind,
-			Verbs: Verbs(r), ShortNames: r.ShortNames, Categories: r.Categories,
+			Verbs: Verbs(r), ShortNames: r.ShortNames, Categories: r.Categories, StorageVersionHash: d.hashes[r.GroupResource()],
 		})
 		for i := range r.Subresources {
 			sub := &r.Subresources[i]

@@ -77,7 +77,7 @@ type Resource struct {
 
 	// Create, if not nil, answers a create without storing anything
 	// (reviews).
-	Create func(ctx context.Context, obj runtime.Object) (runtime.Object, error)
+	Create func(ctx context.Context, obj runtime.Object, opts *metav1.CreateOptions) (runtime.Object, error)
 }
 
 // Version is one served version of a resource.

@@ -49,7 +49,7 @@ func Resources(d Deps) []*registry.Resource {
 	}
 }
 
-func (d Deps) reviewToken(ctx context.Context, obj runtime.Object) (runtime.Object, error) {
+func (d Deps) reviewToken(ctx context.Context, obj runtime.Object, _ *metav1.CreateOptions) (runtime.Object, error) {
 	review, ok := obj.(*authenticationv1.TokenReview)
 	if !ok {
 		return nil, apierrors.NewBadRequest("not a TokenReview")
@@ -87,7 +87,7 @@ func (d Deps) reviewToken(ctx context.Context, obj runtime.Object) (runtime.Obje
 	return review, nil
 }
 
-func (d Deps) reviewSelf(ctx context.Context, obj runtime.Object) (runtime.Object, error) {
+func (d Deps) reviewSelf(ctx context.Context, obj runtime.Object, _ *metav1.CreateOptions) (runtime.Object, error) {
 	if _, ok := obj.(*authenticationv1.SelfSubjectReview); !ok {
 		return nil, apierrors.NewBadRequest("not a SelfSubjectReview")
 	}

@@ -9,6 +9,7 @@ import (
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -42,7 +43,10 @@ func Resources(d Deps) []*registry.Resource {
 	}
 }
 
-func review(plural, kind string, namespaced bool, newObject func() runtime.Object, create func(context.Context, runtime.Object) (runtime.Object, error)) *registry.Resource {
+// reviewer answers a review.
+type reviewer = func(context.Context, runtime.Object, *metav1.CreateOptions) (runtime.Object, error)
+
+func review(plural, kind string, namespaced bool, newObject func() runtime.Object, create reviewer) *registry.Resource {
 	return &registry.Resource{
 		Group: Group, Plural: plural, Singular: strings.ToLower(kind), Kind: kind, Namespaced: namespaced, Verbs: []string{"create"},
 		Versions: []registry.Version{{Name: "v1", New: newObject}},
@@ -54,7 +58,7 @@ func invalid(kind string, errs field.ErrorList) error {
 	return apierrors.NewInvalid(schema.GroupKind{Group: Group, Kind: kind}, "", errs)
 }
 
-func (d Deps) subject(ctx context.Context, obj runtime.Object) (runtime.Object, error) {
+func (d Deps) subject(ctx context.Context, obj runtime.Object, _ *metav1.CreateOptions) (runtime.Object, error) {
 	r, ok := obj.(*authorizationv1.SubjectAccessReview)
 	if !ok {
 		return nil, apierrors.NewBadRequest("not a SubjectAccessReview")
@@ -67,7 +71,7 @@ func (d Deps) subject(ctx context.Context, obj runtime.Object) (runtime.Object, 
 	return r, nil
 }
 
-func (d Deps) local(ctx context.Context, obj runtime.Object) (runtime.Object, error) {
+func (d Deps) local(ctx context.Context, obj runtime.Object, _ *metav1.CreateOptions) (runtime.Object, error) {
 	r, ok := obj.(*authorizationv1.LocalSubjectAccessReview)
 	if !ok {
 		return nil, apierrors.NewBadRequest("not a LocalSubjectAccessReview")
@@ -82,7 +86,7 @@ func (d Deps) local(ctx context.Context, obj runtime.Object) (runtime.Object, er
 	return r, nil
 }
 
-func (d Deps) self(ctx context.Context, obj runtime.Object) (runtime.Object, error) {
+func (d Deps) self(ctx context.Context, obj runtime.Object, _ *metav1.CreateOptions) (runtime.Object, error) {
 	r, ok := obj.(*authorizationv1.SelfSubjectAccessReview)
 	if !ok {
 		return nil, apierrors.NewBadRequest("not a SelfSubjectAccessReview")
@@ -131,7 +135,7 @@ func evaluationError(err error, a *authorizer.AttributesRecord) string {
 	return strings.Join(parts, "; ")
 }
 
-func (d Deps) rules(ctx context.Context, obj runtime.Object) (runtime.Object, error) {
+func (d Deps) rules(ctx context.Context, obj runtime.Object, _ *metav1.CreateOptions) (runtime.Object, error) {
 	r, ok := obj.(*authorizationv1.SelfSubjectRulesReview)
 	if !ok {
 		return nil, apierrors.NewBadRequest("not a SelfSubjectRulesReview")

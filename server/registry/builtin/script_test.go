@@ -1,6 +1,9 @@
 package builtin
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -12,6 +15,7 @@ import (
 	"skiff/server/admission/plugins"
 	"skiff/server/api"
 	"skiff/server/api/apitest"
+	"skiff/server/authn/token"
 	"skiff/server/client"
 	"skiff/server/registry/core"
 	"skiff/store/storetest"
@@ -24,11 +28,18 @@ func newServer(t *testing.T) http.Handler {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { srv.ServeHTTP(w, r) })
 	admin := kubernetes.NewForConfigOrDie(client.InProcess(handler, &user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup}}))
 	informers := client.Informers(admin)
-	var err error
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuer, err := token.NewIssuer(token.Config{URL: "https://kubernetes.default.svc", Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
 	srv, err = api.New(api.Config{
 		Store: storetest.NewMemory(t),
 		Resources: Resources(Deps{Core: core.Deps{
-			ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.43.0.0/16")}, Token: noToken,
+			ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.43.0.0/16")}, Token: issuer.Create,
 		}}),
 		Admission: plugins.Default(plugins.Deps{Informers: informers, Client: admin}),
 		Logger:    slog.New(slog.DiscardHandler),

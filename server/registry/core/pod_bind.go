@@ -27,13 +27,13 @@ func (d Deps) bindings() *registry.Resource {
 		Namespaced: true,
 		Verbs:      []string{"create"},
 		Versions:   []registry.Version{{Name: "v1", New: registry.New[corev1.Binding]()}},
-		Create: func(ctx context.Context, obj runtime.Object) (runtime.Object, error) {
+		Create: func(ctx context.Context, obj runtime.Object, opts *metav1.CreateOptions) (runtime.Object, error) {
 			pods, ok := d.Objects(podResource)
 			b, isBinding := obj.(*corev1.Binding)
 			if !ok || !isBinding {
 				return nil, apierrors.NewBadRequest(fmt.Sprintf("not a Binding object: %#v", obj))
 			}
-			return d.bind(ctx, pods, b.Namespace, b.Name, b, nil)
+			return d.bind(ctx, pods, b.Namespace, b.Name, b, opts)
 		},
 	}
 }
