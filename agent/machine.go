@@ -124,7 +124,7 @@ func (a *Agent) capacity() corev1.ResourceList {
 	}
 	var st unix.Statfs_t
 	if err := unix.Statfs(a.cfg.DataDir, &st); err == nil {
-		out[corev1.ResourceEphemeralStorage] = *resource.NewQuantity(int64(st.Blocks)*st.Bsize, resource.BinarySI)
+		out[corev1.ResourceEphemeralStorage] = *resource.NewQuantity(int64(st.Blocks)*int64(st.Bsize), resource.BinarySI)
 	}
 	for name, q := range a.machine.hugepages {
 		out[name] = q
