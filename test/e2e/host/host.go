@@ -112,6 +112,13 @@ func New(t testing.TB, cfg Config) *Host {
 	return h
 }
 
+// Usable returns why no host can be made here, nil if one can: there is no skiff
+// to run, or this process is not root's.
+func Usable() error {
+	_, err := findBinary()
+	return err
+}
+
 // findBinary is $SKIFF_BINARY, or what `make build` made.
 func findBinary() (string, error) {
 	path := os.Getenv("SKIFF_BINARY")

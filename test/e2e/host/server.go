@@ -1,15 +1,10 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strings"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -19,8 +14,6 @@ const (
 	startTimeout = 90 * time.Second
 	// stopTimeout is what skiff promises.
 	stopTimeout = 10 * time.Second
-	// shownLog is how much of its log a failed test shows, in bytes.
-	shownLog = 8 << 10
 )
 
 // server is one run of `skiff server`.
@@ -95,41 +88,6 @@ func (h *Host) AwaitReady() {
 	}
 }
 
-// notifications is a socket for sd_notify(3) messages. ready is closed at the
-// first that tells of readiness.
-type notifications struct {
-	conn    *net.UnixConn
-	address string
-	ready   chan struct{}
-}
-
-func listenForReady(dir string) (*notifications, error) {
-	n := &notifications{address: filepath.Join(dir, "notify"), ready: make(chan struct{})}
-	if err := os.Remove(n.address); err != nil && !os.IsNotExist(err) {
-		return nil, err
-	}
-	var err error
-	n.conn, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: n.address, Net: "unixgram"})
-	if err != nil {
-		return nil, fmt.Errorf("listen for readiness: %w", err)
-	}
-	return n, nil
-}
-
-// read reads until the socket is closed.
-func (n *notifications) read() {
-	once := sync.OnceFunc(func() { close(n.ready) })
-	for message := make([]byte, 4096); ; {
-		size, err := n.conn.Read(message)
-		if err != nil {
-			return
-		}
-		if strings.HasPrefix(string(message[:size]), "READY=1") {
-			once()
-		}
-	}
-}
-
 // PID is the process of the running server.
 func (h *Host) PID() int { return h.server.cmd.Process.Pid }
 
@@ -186,46 +144,4 @@ func (h *Host) endServer() {
 	if err := h.end(syscall.SIGTERM); err != nil {
 		h.t.Errorf("skiff server after SIGTERM: %v", err)
 	}
-}
-
-func (h *Host) logFile() string { return filepath.Join(h.Dir, "log") }
-
-// Log is what all servers of the host have logged.
-func (h *Host) Log() string {
-	h.t.Helper()
-	log, err := os.ReadFile(h.logFile())
-	if err != nil && !os.IsNotExist(err) {
-		h.t.Fatal(err)
-	}
-	return string(log)
-}
-
-// showCluster shows what runs when a test failed.
-func (h *Host) showCluster() {
-	if !h.t.Failed() || h.server == nil {
-		return
-	}
-	r := h.Run("kubectl", "get", "pods,events", "--all-namespaces", "--request-timeout=10s")
-	h.t.Logf("what runs on %s:\n%s%s", h.Name, r.Stdout, r.Stderr)
-}
-
-// showLog shows how the log of a failed test ends, and keeps all of it if `go
-// test -artifacts` asks for that.
-func (h *Host) showLog() {
-	if !h.t.Failed() {
-		return
-	}
-	log := []byte(h.Log())
-	if len(log) == 0 {
-		return
-	}
-	kept := filepath.Join(h.t.ArtifactDir(), h.Name+".log")
-	if err := os.WriteFile(kept, log, 0o600); err != nil {
-		h.t.Log(err)
-	}
-	if len(log) > shownLog {
-		log = log[len(log)-shownLog:]
-		log = log[bytes.IndexByte(log, '\n')+1:]
-	}
-	h.t.Logf("the log of %s ends so:\n%s", h.Name, log)
 }
