@@ -14,6 +14,7 @@ import (
 // ownConditions are those that the agent sets; all others are kept as they are.
 var ownConditions = []corev1.PodConditionType{
 	corev1.PodScheduled, corev1.PodReady, corev1.PodInitialized, corev1.ContainersReady, corev1.PodReadyToStartContainers,
+	corev1.AllContainersRestarting,
 }
 
 func foreignConditions(all []corev1.PodCondition) []corev1.PodCondition {
@@ -38,10 +39,13 @@ func (w *worker) setConditions(s *corev1.PodStatus, old *corev1.PodStatus) {
 	all := slices.Concat(s.InitContainerStatuses, s.ContainerStatuses)
 	ready := containersReady(pod, all, s.Phase)
 	w.addCondition(s, old, w.readyToStart())
-	w.addCondition(s, old, initialized(pod, all, s.Phase))
+	w.addCondition(s, old, initialized(pod, all, old, s.Phase))
 	w.addCondition(s, old, podReady(pod, ready, s.Conditions))
 	w.addCondition(s, old, ready)
 	w.addCondition(s, old, corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionTrue})
+	if canReset(pod) {
+		w.addCondition(s, old, w.resetCondition(s.Phase))
+	}
 }
 
 func (w *worker) addCondition(s, old *corev1.PodStatus, c corev1.PodCondition) {
@@ -135,8 +139,8 @@ func podReady(pod *corev1.Pod, containers corev1.PodCondition, conditions []core
 }
 
 // initialized is true once all init containers are through, and stays so while
-// sidecars restart.
-func initialized(pod *corev1.Pod, statuses []corev1.ContainerStatus, phase corev1.PodPhase) corev1.PodCondition {
+// they run again.
+func initialized(pod *corev1.Pod, statuses []corev1.ContainerStatus, old *corev1.PodStatus, phase corev1.PodPhase) corev1.PodCondition {
 	c := corev1.PodCondition{Type: corev1.PodInitialized, Status: corev1.ConditionTrue}
 	t := tally{statuses: statuses}
 	var unknown, incomplete []string
@@ -158,7 +162,10 @@ func initialized(pod *corev1.Pod, statuses []corev1.ContainerStatus, phase corev
 			return c
 		}
 	}
-	if len(unknown)+len(incomplete) > 0 {
+	was := slices.ContainsFunc(old.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodInitialized && c.Status == corev1.ConditionTrue
+	})
+	if len(unknown)+len(incomplete) > 0 && !was {
 		c.Status, c.Reason, c.Message = corev1.ConditionFalse, "ContainersNotInitialized", lists("incomplete", unknown, incomplete)
 	}
 	return c

@@ -2,7 +2,6 @@ package pod
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +14,9 @@ import (
 // syncContainers starts, in order, what should run in the sandbox and does not,
 // and kills what should be restarted.
 func (w *worker) syncContainers(sandbox string) {
+	if w.syncReset() {
+		return
+	}
 	var start []*corev1.Container
 	for i := range w.pod.Spec.EphemeralContainers {
 		c := (*corev1.Container)(&w.pod.Spec.EphemeralContainers[i].EphemeralContainerCommon)
@@ -183,31 +185,6 @@ func (w *worker) backingOff(c *corev1.Container) bool {
 
 func (w *worker) crashKey(c *corev1.Container) string {
 	return string(w.uid) + "/" + c.Name + "/" + container.Hash(c)
-}
-
-// restarts tells whether a container that ended with code runs again, by its own
-// rules and policy, or the pod's (KEP-5307).
-func restarts(pod *corev1.Pod, c *corev1.Container, code int32) bool {
-	for _, rule := range c.RestartPolicyRules {
-		if rule.ExitCodes == nil {
-			continue
-		}
-		in := slices.Contains(rule.ExitCodes.Values, code)
-		if in == (rule.ExitCodes.Operator == corev1.ContainerRestartRuleOnExitCodesOpIn) && rule.Action == corev1.ContainerRestartRuleActionRestart {
-			return true
-		}
-	}
-	policy := pod.Spec.RestartPolicy
-	if c.RestartPolicy != nil {
-		policy = corev1.RestartPolicy(*c.RestartPolicy)
-	}
-	switch policy {
-	case corev1.RestartPolicyNever:
-		return false
-	case corev1.RestartPolicyOnFailure:
-		return code != 0
-	}
-	return true
 }
 
 // spec finds a container of any kind.

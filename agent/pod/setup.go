@@ -17,6 +17,7 @@ const (
 	opSetup   = "setup"
 	opSandbox = "sandbox"
 	opStart   = "start"
+	opReset   = "reset"
 	opDown    = "down"
 )
 

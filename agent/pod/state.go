@@ -10,9 +10,23 @@ import (
 	"skiff/agent/container"
 )
 
+// kind says what kind of containers statuses are made of.
+type kind struct {
+	// init containers these are; hasInit tells whether the pod has any.
+	init, hasInit bool
+	// reset tells that those which are missing were removed to begin anew.
+	reset bool
+}
+
+// of is k for init containers, or for others.
+func (k kind) of(init bool) kind {
+	k.init = init
+	return k
+}
+
 // containerStatuses returns the statuses of the containers in specs, given those
 // before.
-func (w *worker) containerStatuses(specs []corev1.Container, old []corev1.ContainerStatus, hasInit, init bool) []corev1.ContainerStatus {
+func (w *worker) containerStatuses(specs []corev1.Container, old []corev1.ContainerStatus, k kind) []corev1.ContainerStatus {
 	if len(specs) == 0 {
 		return nil
 	}
@@ -25,11 +39,11 @@ func (w *worker) containerStatuses(specs []corev1.Container, old []corev1.Contai
 				before = &old[j]
 			}
 		}
-		s := w.containerStatus(c, before, hasInit, init)
-		w.setReady(c, &s, init)
+		s := w.containerStatus(c, before, k)
+		w.setReady(c, &s, k.init)
 		out = append(out, s)
 	}
-	if !init {
+	if !k.init {
 		slices.SortFunc(out, func(a, b corev1.ContainerStatus) int { return cmp.Compare(a.Name, b.Name) })
 	}
 	return out
@@ -37,7 +51,7 @@ func (w *worker) containerStatuses(specs []corev1.Container, old []corev1.Contai
 
 // containerStatus returns one container's status: that of its newest instance
 // with the one before as its last state, or what was known if there is none.
-func (w *worker) containerStatus(c *corev1.Container, before *corev1.ContainerStatus, hasInit, init bool) corev1.ContainerStatus {
+func (w *worker) containerStatus(c *corev1.Container, before *corev1.ContainerStatus, k kind) corev1.ContainerStatus {
 	var s corev1.ContainerStatus
 	found := 0
 	for i := range w.view.containers {
@@ -53,15 +67,17 @@ func (w *worker) containerStatus(c *corev1.Container, before *corev1.ContainerSt
 		}
 		found++
 	}
-	if found == 0 {
-		s = w.missingStatus(c, before, hasInit, init)
+	if found == 0 && k.reset && before != nil && before.State.Waiting == nil {
+		s = resetStatus(c, before)
+	} else if found == 0 {
+		s = w.missingStatus(c, before, k)
 	} else if found == 1 && before != nil {
 		s.LastTerminationState = lastState(before, &s)
 	}
 	if s.VolumeMounts == nil {
 		s.VolumeMounts = w.mountStatuses(c)
 	}
-	w.setWaiting(c, &s, init)
+	w.setWaiting(c, &s, k.init)
 	return s
 }
 
@@ -84,6 +100,7 @@ func (w *worker) instanceStatus(c *corev1.Container, inst *instance, before *cor
 	}
 	if before != nil {
 		s.VolumeMounts = before.VolumeMounts
+		s.RestartCount = max(s.RestartCount, before.RestartCount)
 	}
 	s.AllocatedResources = c.Resources.Requests
 	s.Resources = c.Resources.DeepCopy()
@@ -112,13 +129,13 @@ func (w *worker) instanceStatus(c *corev1.Container, inst *instance, before *cor
 }
 
 // missingStatus describes a container that the runtime does not have.
-func (w *worker) missingStatus(c *corev1.Container, before *corev1.ContainerStatus, hasInit, init bool) corev1.ContainerStatus {
+func (w *worker) missingStatus(c *corev1.Container, before *corev1.ContainerStatus, k kind) corev1.ContainerStatus {
 	if before != nil && before.State.Terminated != nil {
 		return *before
 	}
 	s := corev1.ContainerStatus{Name: c.Name, Image: c.Image}
 	reason := "ContainerCreating"
-	if hasInit {
+	if k.hasInit {
 		reason = "PodInitializing"
 	}
 	s.State.Waiting = &corev1.ContainerStateWaiting{Reason: reason}
@@ -133,7 +150,7 @@ func (w *worker) missingStatus(c *corev1.Container, before *corev1.ContainerStat
 			}
 		}
 	}
-	if init && !container.IsSidecar(c) && len(w.view.sandboxes) > 0 && w.hasInitialized(w.view.sandboxes[0].Id) {
+	if k.init && !container.IsSidecar(c) && len(w.view.sandboxes) > 0 && w.hasInitialized(w.view.sandboxes[0].Id) {
 		s.State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
 			Reason: "Completed", Message: "Unable to get init container status from container runtime and pod has been initialized, treat it as exited normally",
 		}}

@@ -47,15 +47,15 @@ func (w *worker) compute(old *corev1.PodStatus) corev1.PodStatus {
 	if w.end != nil && w.end.reason != "" && len(w.view.containers) == 0 && !w.admitted {
 		return w.refused(s)
 	}
-	hasInit := len(pod.Spec.InitContainers) > 0
-	s.ContainerStatuses = w.containerStatuses(pod.Spec.Containers, old.ContainerStatuses, hasInit, false)
-	s.InitContainerStatuses = w.containerStatuses(pod.Spec.InitContainers, old.InitContainerStatuses, hasInit, true)
+	k := kind{hasInit: len(pod.Spec.InitContainers) > 0, reset: wasResetting(old)}
+	s.ContainerStatuses = w.containerStatuses(pod.Spec.Containers, old.ContainerStatuses, k)
+	s.InitContainerStatuses = w.containerStatuses(pod.Spec.InitContainers, old.InitContainerStatuses, k.of(true))
 	if n := len(pod.Spec.EphemeralContainers); n > 0 {
 		specs := make([]corev1.Container, n)
 		for i := range specs {
 			specs[i] = corev1.Container(pod.Spec.EphemeralContainers[i].EphemeralContainerCommon)
 		}
-		s.EphemeralContainerStatuses = w.containerStatuses(specs, old.EphemeralContainerStatuses, hasInit, false)
+		s.EphemeralContainerStatuses = w.containerStatuses(specs, old.EphemeralContainerStatuses, kind{hasInit: k.hasInit})
 	}
 	w.setPhase(&s, old)
 	w.setAddresses(&s, old)
@@ -220,7 +220,7 @@ func (t *tally) init(c *corev1.Container) {
 	}
 	if ended == nil {
 		t.initPending++
-	} else if ended.ExitCode != 0 && !restarts(t.pod, c, ended.ExitCode) {
+	} else if ended.ExitCode != 0 && !comesBack(t.pod, c, ended) {
 		t.initFailedForGood++
 	} else if s.State.Terminated == nil || ended.ExitCode != 0 {
 		t.initPending++
@@ -257,13 +257,13 @@ func (t *tally) main(c *corev1.Container) {
 	case s.State.Running != nil:
 		t.running++
 	case s.State.Terminated != nil:
-		t.stop(c, s.State.Terminated.ExitCode)
+		t.stop(c, s.State.Terminated)
 		if s.State.Terminated.ExitCode == 0 {
 			t.succeeded++
 		}
 	case s.State.Waiting != nil:
 		if last := s.LastTerminationState.Terminated; last != nil {
-			t.stop(c, last.ExitCode)
+			t.stop(c, last)
 		} else {
 			t.waiting++
 		}
@@ -272,9 +272,9 @@ func (t *tally) main(c *corev1.Container) {
 	}
 }
 
-func (t *tally) stop(c *corev1.Container, code int32) {
+func (t *tally) stop(c *corev1.Container, ended *corev1.ContainerStateTerminated) {
 	t.stopped++
-	if !restarts(t.pod, c, code) {
+	if !comesBack(t.pod, c, ended) {
 		t.stoppedForGood++
 	}
 }

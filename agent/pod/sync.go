@@ -65,11 +65,23 @@ func (w *worker) decideEnd() {
 	switch {
 	case w.removed || w.pod.DeletionTimestamp != nil:
 		w.end = &ending{}
-	case final(w.pod.Status.Phase) && !isStatic(w.pod):
+	case final(w.pod.Status.Phase) && !isStatic(w.pod), w.mainsOver():
 		w.end = &ending{}
 	default:
 		w.checkDeadline()
 	}
+}
+
+// mainsOver tells whether all main containers have ended for good, so that the
+// sidecars, which are there for them, must end as well.
+func (w *worker) mainsOver() bool {
+	for i := range w.pod.Spec.Containers {
+		c := &w.pod.Spec.Containers[i]
+		if last := w.view.latest(c.Name); last == nil || last.State != stateExited || restarts(w.pod, c, last.ExitCode) {
+			return false
+		}
+	}
+	return true
 }
 
 // checkDeadline ends a pod that was active for longer than it may.

@@ -73,6 +73,9 @@ func (r *Runtime) StartContainer(_ context.Context, req *runtimeapi.StartContain
 	if c.state != created {
 		return nil, status.Errorf(codes.Unknown, "container %q is in %s state", c.id, c.state)
 	}
+	if err := openLog(c.logPath); err != nil {
+		return nil, err
+	}
 	c.started = time.Now().UnixNano()
 	argv := append(append([]string{}, c.config.Command...), c.config.Args...)
 	steps, err := parse(argv)
@@ -237,9 +240,17 @@ func (r *Runtime) ReopenContainerLog(_ context.Context, req *runtimeapi.ReopenCo
 	if err := r.begin("ReopenContainerLog", r.subject(c)); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(c.logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
-	if err != nil {
-		return nil, status.Errorf(codes.Unknown, "open log: %v", err)
+	return &runtimeapi.ReopenContainerLogResponse{}, openLog(c.logPath)
+}
+
+// openLog makes the log, which is there from a container's start.
+func openLog(path string) error {
+	if path == "" {
+		return nil
 	}
-	return &runtimeapi.ReopenContainerLogResponse{}, f.Close()
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	if err != nil {
+		return status.Errorf(codes.Unknown, "open log: %v", err)
+	}
+	return f.Close()
 }
