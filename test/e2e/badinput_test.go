@@ -30,9 +30,7 @@ func TestUsage(t *testing.T) {
 	t.Parallel()
 	h := host.New(t, host.Config{})
 	config := filepath.Join(h.Dir, "mistyped.yaml")
-	if err := os.WriteFile(config, []byte("data-dirr: /x\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	write(t, config, "data-dirr: /x\n")
 	for _, tc := range []struct{ args, message string }{
 		{"server --data-dirr x", `^skiff: there is no flag --data-dirr, did you mean --data-dir\?`},
 		{"sever", `^skiff: there is no command "sever", did you mean "?server"?\?`},
@@ -57,7 +55,7 @@ func TestTaken(t *testing.T) {
 	refused(t, h.Run("skiff", "server", "--data-dir", other, "--write-kubeconfig", other+".yaml"), 1,
 		`^skiff: https-port: cannot listen on 0\.0\.0\.0:6443, stop what does \(ss -tlnp\) or choose another port: .*address already in use$`)
 	refused(t, h.Run("skiff", "server", "--https-port", "7443"), 1,
-		`^skiff: .*`+h.DataDir+`.* is in use by another`)
+		`^skiff: data-dir: `+h.DataDir+` is in use by process \d+ \(skiff server\): stop it, or choose another folder$`)
 	if out := h.Kubectl("get", "nodes", "--no-headers"); !strings.Contains(out, " Ready ") {
 		t.Errorf("the first server's node: %q", out)
 	}
@@ -145,13 +143,9 @@ func TestForeignData(t *testing.T) {
 		t.Fatal(err)
 	}
 	newer := regexp.MustCompile(`"format":\s*\d+`).ReplaceAll(ours, []byte(`"format":99`))
-	if err := os.WriteFile(identity, newer, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	write(t, identity, string(newer))
 	refused(t, one.Run("skiff", "server"), 1, `^skiff: .*identity\.json has format version 99, this skiff knows up to \d+: start the newer version`)
-	if err := os.WriteFile(identity, ours, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	write(t, identity, string(ours))
 	mark()
 }
 
@@ -170,10 +164,7 @@ func swap(t *testing.T, a, b string) {
 func TestTruncatedImage(t *testing.T) {
 	t.Parallel()
 	h := host.New(t, host.Config{})
-	folder := filepath.Join(h.DataDir, "images")
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	images := folder(t, h, "images")
 	truncate := func(path string) string {
 		t.Helper()
 		info, err := os.Stat(path)
@@ -185,8 +176,8 @@ func TestTruncatedImage(t *testing.T) {
 		}
 		return path
 	}
-	broken := truncate(writeArchive(t, folder, "skiff.test/broken:v1"))
-	writeArchive(t, folder, "skiff.test/good:v1")
+	broken := truncate(writeArchive(t, images, "skiff.test/broken:v1"))
+	writeArchive(t, images, "skiff.test/good:v1")
 	h.Start()
 	h.Kubectl("run", "good", "--image=skiff.test/good:v1", "--image-pull-policy=Never", "--", "probe", "serve")
 	h.Kubectl("wait", "--for=condition=Ready", "pod/good", "--timeout=60s")
@@ -201,10 +192,10 @@ func TestTruncatedImage(t *testing.T) {
 	if r.Stdout != "skiff.test/good:v2\n" {
 		t.Errorf("imported %q", r.Stdout)
 	}
-	images := h.Skiff("images", "list")
+	list := h.Skiff("images", "list")
 	for name, want := range map[string]bool{"good:v1": true, "good:v2": true, "broken:v1": false, "broken:v2": false} {
-		if strings.Contains(images, name) != want {
-			t.Errorf("%s is listed: %v, want %v\n%s", name, !want, want, images)
+		if strings.Contains(list, name) != want {
+			t.Errorf("%s is listed: %v, want %v\n%s", name, !want, want, list)
 		}
 	}
 }
