@@ -18,6 +18,7 @@ import (
 	"skiff/agent/cgroup"
 	"skiff/agent/node"
 	"skiff/proxy"
+	"skiff/resident"
 	"skiff/server/registry/podtemplate"
 )
 
@@ -38,6 +39,9 @@ func (cp *controlPlane) awaitReady(ctx context.Context, observer Observer) error
 		summary.Node = cp.cfg.NodeName
 	}
 	observer.Ready(summary)
+	if err := resident.Release(); err != nil {
+		slog.Warn("memory that only the start needed stays in use", "err", err)
+	}
 	return nil
 }
 
