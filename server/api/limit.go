@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -25,7 +26,7 @@ func (c *call) limit() (release func(), err error) {
 	}
 	if inFlight.Add(1) > int64(limit) && !slices.Contains(c.user.GetGroups(), user.SystemPrivilegedGroup) {
 		inFlight.Add(-1)
-		c.s.metrics.dropped(isRead(c.info.Verb))
+		c.s.metrics.terminate(c, http.StatusTooManyRequests)
 		return nil, apierrors.NewTooManyRequests("Too many requests, please try again later.", 1)
 	}
 	return func() { leave(inFlight) }, nil

@@ -7,55 +7,52 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"skiff/version"
 )
 
-// metrics are the server's figures, under upstream's names. Labels are few:
-// every combination costs memory for good.
+// metrics are the server's figures, under upstream's names and labels.
 type metrics struct {
-	registry  *prometheus.Registry
-	requests  *prometheus.CounterVec
-	durations *prometheus.HistogramVec
-	refused   *prometheus.CounterVec
-	watchers  prometheus.Gauge
+	registry   *prometheus.Registry
+	requests   *requestMetrics
+	terminated *prometheus.CounterVec
 }
 
-func newMetrics() *metrics {
+func newMetrics(s *Server) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "apiserver_request_total",
-			Help: "Counter of apiserver requests broken out for each verb, group, version, resource, subresource and HTTP response code.",
-		}, []string{"verb", "group", "version", "resource", "subresource", "code"}),
-		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "apiserver_request_duration_seconds",
-			Help:    "Response latency distribution in seconds for each verb and resource, without long-running requests.",
-			Buckets: []float64{0.001, 0.005, 0.025, 0.1, 0.5, 2, 10},
-		}, []string{"verb", "resource"}),
-		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "apiserver_dropped_requests_total",
-			Help: "Number of requests dropped with 'Try again later' response.",
-		}, []string{"request_kind"}),
-		watchers: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "apiserver_longrunning_requests",
-			Help: "Gauge of all active watches.",
-		}),
+		requests: newRequestMetrics(),
+		terminated: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "apiserver_request_terminations_total",
+			Help: "Number of requests which apiserver terminated in self-defense.",
+		}, append(seriesLabels[:len(seriesLabels):len(seriesLabels)], "code")),
 	}
-	m.registry.MustRegister(m.requests, m.durations, m.refused, m.watchers,
+	m.registry.MustRegister(m.requests, m.terminated, objectMetrics{s}, buildInfo(),
+		inflight("readOnly", s.reads.Load), inflight("mutating", s.writes.Load),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-// inflight adds the gauges that read the server's own counters.
-func (m *metrics) inflight(s *Server) {
-	gauge := func(kind string, value func() int64) {
-		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name:        "apiserver_current_inflight_requests",
-			Help:        "Number of currently used inflight request limit of this apiserver per request kind.",
-			ConstLabels: prometheus.Labels{"request_kind": kind},
-		}, func() float64 { return float64(value()) }))
-	}
-	gauge("readOnly", s.reads.Load)
-	gauge("mutating", s.writes.Load)
+func inflight(kind string, value func() int64) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name:        "apiserver_current_inflight_requests",
+		Help:        "Number of currently used inflight request limit of this apiserver per request kind.",
+		ConstLabels: prometheus.Labels{"request_kind": kind},
+	}, func() float64 { return float64(value()) })
+}
+
+func buildInfo() prometheus.Collector {
+	info := version.Info()
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "kubernetes_build_info",
+		Help: "A metric with a constant '1' value labeled by major, minor, git version, git commit, git tree state, build date, Go version, and compiler from which Kubernetes was built, and platform on which it is running.",
+		ConstLabels: prometheus.Labels{
+			"major": info.Major, "minor": info.Minor, "git_version": info.GitVersion, "git_commit": info.GitCommit,
+			"git_tree_state": info.GitTreeState, "build_date": info.BuildDate,
+			"go_version": info.GoVersion, "compiler": info.Compiler, "platform": info.Platform,
+		},
+	}, func() float64 { return 1 })
 }
 
 // Metrics is the server's metrics registry: other parts of the process may add
@@ -66,38 +63,28 @@ func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
-var verbNames = map[string]string{
-	"get": "GET", "list": "LIST", "watch": "WATCH", "create": "POST", "update": "PUT", "patch": "PATCH",
-	"delete": "DELETE", "deletecollection": "DELETECOLLECTION",
-}
-
-// observe counts a finished call. Paths that are not served are counted
-// together: their names are the clients'.
+// observe counts a finished call. What is not served is not counted: its names
+// are the clients'.
 func (m *metrics) observe(c *call, code int) {
-	if c.info == nil || c.endpoint == nil {
-		return
-	}
-	verb, ok := verbNames[c.info.Verb]
-	if !ok {
-		verb = "other"
-	}
-	sub := ""
-	if c.sub != nil {
-		sub = c.sub.Name
-	}
-	e := c.endpoint
-	m.requests.WithLabelValues(verb, e.gvr.Group, e.gvr.Version, e.gvr.Resource, sub, strconv.Itoa(code)).Inc()
-	if !c.long {
-		m.durations.WithLabelValues(verb, e.gvr.Resource).Observe(c.s.cfg.Now().Sub(c.start).Seconds())
+	if c.endpoint != nil {
+		m.requests.observe(c.key(), code, c.s.cfg.Now().Sub(c.start))
 	}
 }
 
-func (m *metrics) watching(n float64) { m.watchers.Add(n) }
-
-func (m *metrics) dropped(read bool) {
-	kind := "mutating"
-	if read {
-		kind = "readOnly"
+// long counts the call while it is under way, if it is one that stays.
+func (m *metrics) long(c *call) (end func()) {
+	if !c.long {
+		return func() {}
 	}
-	m.refused.WithLabelValues(kind).Inc()
+	return m.requests.begin(c.key())
+}
+
+// terminate counts a call that was refused before it was looked at.
+func (m *metrics) terminate(c *call, code int) {
+	k := seriesKey{gvr: schema.GroupVersionResource{Group: c.info.APIGroup, Version: c.info.APIVersion, Resource: c.info.Resource}, scope: scope(c.info)}
+	if c.s.routes.Load().endpoints[k.gvr] == nil {
+		k.gvr = schema.GroupVersionResource{}
+	}
+	k.verb = metricVerb(c.r, c.info, k.scope)
+	m.terminated.WithLabelValues(k.labels(strconv.Itoa(code))...).Inc()
 }

@@ -15,7 +15,6 @@ func (s *Server) otherPaths() *http.ServeMux {
 		mux.Handle("/"+name, s.health(name))
 		mux.Handle("/"+name+"/", s.health(name))
 	}
-	s.metrics.inflight(s)
 	mux.Handle("/metrics", s.metrics.handler())
 	mux.HandleFunc("/version", serveVersion)
 	mux.HandleFunc("/version/", serveVersion)

@@ -101,6 +101,7 @@ func (c *call) dispatch() error {
 
 // resource serves the main resource.
 func (c *call) resource() error {
+	defer c.s.metrics.long(c)()
 	verb := c.info.Verb
 	if !c.endpoint.res.Serves(verb) {
 		return errNotSupported()
@@ -143,6 +144,7 @@ func (c *call) subresource() error {
 		return errNoSuchPath()
 	}
 	c.sub = &res.Subresources[i]
+	defer c.s.metrics.long(c)()
 	if c.sub.Connect != nil {
 		return c.connect()
 	}

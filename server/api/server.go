@@ -31,7 +31,8 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, registry: reg, metrics: newMetrics()}
+	s := &Server{cfg: cfg, registry: reg}
+	s.metrics = newMetrics(s)
 	table := newRoutes()
 	if err := table.add(reg, cfg.Resources); err != nil {
 		return nil, err

@@ -54,8 +54,6 @@ func (c *call) watch() error {
 	}
 	defer w.Close()
 	s.begin()
-	c.s.metrics.watching(1)
-	defer c.s.metrics.watching(-1)
 	return s.run(ctx, w)
 }
 
