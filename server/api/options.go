@@ -174,8 +174,12 @@ func (e *endpoint) checkFields(sel fields.Selector) error {
 }
 
 func (e *endpoint) knowsField(name string) bool {
-	if name == "metadata.name" || name == "metadata.namespace" {
+	switch name {
+	case "metadata.name":
 		return true
+	case "metadata.namespace":
+		// Kinds without a namespace know it only where they know nothing else.
+		return e.res.Namespaced || e.res.FieldNames == nil
 	}
 	for _, f := range e.res.FieldNames {
 		if f == name {

@@ -40,7 +40,7 @@ func (g *group) aggregated(v version) apidiscoveryv2.APIVersionDiscovery {
 func aggregatedResource(r *registry.Resource, gv schema.GroupVersion) apidiscoveryv2.APIResourceDiscovery {
 	out := apidiscoveryv2.APIResourceDiscovery{
 		Resource: r.Plural, SingularResource: r.Singular, ResponseKind: metaKind(gv.WithKind(r.Kind)),
-		Scope: apidiscoveryv2.ScopeCluster, Verbs: Verbs(r), ShortNames: r.ShortNames, Categories: r.Categories,
+		Scope: apidiscoveryv2.ScopeCluster, Verbs: r.ServedVerbs(), ShortNames: r.ShortNames, Categories: r.Categories,
 	}
 	if r.Namespaced {
 		out.Scope = apidiscoveryv2.ScopeNamespace
@@ -48,7 +48,7 @@ func aggregatedResource(r *registry.Resource, gv schema.GroupVersion) apidiscove
 	for i := range r.Subresources {
 		sub := &r.Subresources[i]
 		out.Subresources = append(out.Subresources, apidiscoveryv2.APISubresourceDiscovery{
-			Subresource: sub.Name, ResponseKind: metaKind(subKind(r, sub, gv)), Verbs: SubVerbs(sub),
+			Subresource: sub.Name, ResponseKind: metaKind(subKind(r, sub, gv)), Verbs: sub.ServedVerbs(),
 		})
 	}
 	return out

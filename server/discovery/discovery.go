@@ -170,12 +170,12 @@ func (d *Documents) resources(g *group, v version) *metav1.APIResourceList {
 	for _, r := range v.resources {
 		out.APIResources = append(out.APIResources, metav1.APIResource{
 			Name: r.Plural, SingularName: r.Singular, Namespaced: r.Namespaced, Kind: r.Kind,
-			Verbs: Verbs(r), ShortNames: r.ShortNames, Categories: r.Categories, StorageVersionHash: d.hashes[r.GroupResource()],
+			Verbs: r.ServedVerbs(), ShortNames: r.ShortNames, Categories: r.Categories, StorageVersionHash: d.hashes[r.GroupResource()],
 		})
 		for i := range r.Subresources {
 			sub := &r.Subresources[i]
 			kind := subKind(r, sub, gv)
-			a := metav1.APIResource{Name: r.Plural + "/" + sub.Name, Namespaced: r.Namespaced, Kind: kind.Kind, Verbs: SubVerbs(sub)}
+			a := metav1.APIResource{Name: r.Plural + "/" + sub.Name, Namespaced: r.Namespaced, Kind: kind.Kind, Verbs: sub.ServedVerbs()}
 			if kind.GroupVersion() != gv {
 				a.Group, a.Version = kind.Group, kind.Version
 			}
@@ -193,28 +193,4 @@ func subKind(r *registry.Resource, sub *registry.Subresource, gv schema.GroupVer
 		return sub.Kind
 	}
 	return gv.WithKind(r.Kind)
-}
-
-var allVerbs = []string{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
-
-// Verbs are those of a resource, sorted.
-func Verbs(r *registry.Resource) []string {
-	var out []string
-	for _, v := range allVerbs {
-		if r.Serves(v) {
-			out = append(out, v)
-		}
-	}
-	return out
-}
-
-// SubVerbs are those of a subresource, sorted.
-func SubVerbs(sub *registry.Subresource) []string {
-	switch {
-	case sub.Create != nil:
-		return []string{"create"}
-	case sub.Connect != nil:
-		return slices.Sorted(slices.Values(sub.Verbs))
-	}
-	return []string{"get", "patch", "update"}
 }

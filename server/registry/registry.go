@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -100,6 +101,35 @@ func (r *Resource) Serves(verb string) bool {
 		}
 	}
 	return false
+}
+
+// ServedVerbs are the verbs of the main resource, sorted.
+func (r *Resource) ServedVerbs() []string {
+	return served(r.Serves)
+}
+
+// Serves tells whether the subresource serves an API verb.
+func (s *Subresource) Serves(verb string) bool {
+	switch {
+	case s.Verbs != nil:
+		return slices.Contains(s.Verbs, verb)
+	case s.Create != nil:
+		return verb == "create"
+	}
+	return verb == "get" || verb == "patch" || verb == "update"
+}
+
+// ServedVerbs are the verbs of the subresource, sorted.
+func (s *Subresource) ServedVerbs() []string { return served(s.Serves) }
+
+func served(serves func(string) bool) []string {
+	var out []string
+	for _, v := range []string{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"} {
+		if serves(v) {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 // Store is the generic store of one resource. Its methods take and return

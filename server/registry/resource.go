@@ -204,10 +204,11 @@ type Subresource struct {
 	// New returns the object that Create decodes.
 	New func() runtime.Object
 	// Connect serves any method by itself (log, exec, attach, portforward,
-	// proxy). path is what follows the subresource's name. Verbs are then the
-	// API verbs it is advertised with.
+	// proxy). path is what follows the subresource's name.
 	Connect func(s Objects, namespace, name, path string) (http.Handler, error)
-	Verbs   []string
+	// Verbs are the API verbs that a Connect is advertised with, and the only ones
+	// of an Update if not nil.
+	Verbs []string
 }
 
 // Scale gets and sets the replica count of an object.

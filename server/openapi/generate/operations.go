@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"skiff/server/registry"
-	"skiff/server/registry/builtin"
 )
 
 // patchModel stands for a body that is a patch.
@@ -71,7 +70,7 @@ func resourceOperations(r *registry.Resource, v registry.Version) []operation {
 	}
 	var ops []operation
 	add := func(verb, path, method, action, name, body, result string, options []string) {
-		if slices.Contains(builtin.Verbs(r), verb) {
+		if r.Serves(verb) {
 			ops = append(ops, operation{
 				path: path, method: method, action: action, id: name + groupName(r.Group, v.Name) + scope + r.Kind,
 				tag: tagName(r.Group, v.Name), gvk: gvk, kind: r.Kind, body: body, result: result, options: options,
@@ -150,7 +149,7 @@ func connectOperations(s *registry.Subresource, with func(method, action, name, 
 	}
 	methods := map[string]string{"get": "GET", "create": "POST", "update": "PUT", "delete": "DELETE", "patch": "PATCH"}
 	var ops []operation
-	for _, verb := range builtin.SubresourceVerbs(s) {
+	for _, verb := range s.ServedVerbs() {
 		if m := methods[verb]; m != "" {
 			ops = append(ops, with(m, "connect", "connect", "", "", nil))
 		}

@@ -2,13 +2,11 @@ package apps
 
 import (
 	"context"
-	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
@@ -40,12 +38,8 @@ func ReplicaSets() *registry.Resource {
 			Warnings:                 replicaSetWarnings,
 			AllowUnconditionalUpdate: true,
 		},
-		Fields: func(o registry.Object) fields.Set {
-			return fields.Set{"status.replicas": strconv.Itoa(int(o.(*appsv1.ReplicaSet).Status.Replicas))}
-		},
-		FieldNames: []string{"status.replicas"},
-		Columns:    replicaSetColumns(),
-		Cells:      registry.Cells(replicaSetCells),
+		Columns: replicaSetColumns(),
+		Cells:   registry.Cells(replicaSetCells),
 		Subresources: []registry.Subresource{
 			{Name: "status", Update: &registry.Rules{
 				Default:                  registry.Default(defaultReplicaSet),

@@ -9,6 +9,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"skiff/server/registry"
 	"skiff/server/registry/core"
@@ -17,8 +18,10 @@ import (
 // Complete returns the table with everything in it that a server can have, to be
 // documented, not served.
 func Complete() []*registry.Resource {
-	return Resources(Deps{Core: core.Deps{Token: noToken}})
+	return Resources(Deps{Core: core.Deps{Token: noToken, Objects: noObjects}})
 }
+
+func noObjects(schema.GroupResource) (registry.Objects, bool) { return nil, false }
 
 func noToken(context.Context, registry.Objects, string, string, runtime.Object, *metav1.CreateOptions) (runtime.Object, error) {
 	return nil, errors.New("this server issues no tokens")
@@ -34,10 +37,10 @@ func List(table []*registry.Resource) string {
 		for _, v := range r.Versions {
 			gv := strings.TrimPrefix(r.Group+"/"+v.Name, "/")
 			lines = append(lines, fmt.Sprintf("%s %s %s %s short=%s categories=%s verbs=%s",
-				gv, r.Plural, r.Kind, scope(r), strings.Join(r.ShortNames, ","), strings.Join(r.Categories, ","), strings.Join(Verbs(r), ",")))
+				gv, r.Plural, r.Kind, scope(r), strings.Join(r.ShortNames, ","), strings.Join(r.Categories, ","), strings.Join(r.ServedVerbs(), ",")))
 			for i := range r.Subresources {
 				s := &r.Subresources[i]
-				lines = append(lines, fmt.Sprintf("%s %s/%s %s %s verbs=%s", gv, r.Plural, s.Name, subresourceKind(r, s), scope(r), strings.Join(SubresourceVerbs(s), ",")))
+				lines = append(lines, fmt.Sprintf("%s %s/%s %s %s verbs=%s", gv, r.Plural, s.Name, subresourceKind(r, s), scope(r), strings.Join(s.ServedVerbs(), ",")))
 			}
 		}
 	}
@@ -57,29 +60,4 @@ func subresourceKind(r *registry.Resource, s *registry.Subresource) string {
 		return s.Kind.Kind
 	}
 	return r.Kind
-}
-
-// Verbs returns the API verbs of a resource, sorted.
-func Verbs(r *registry.Resource) []string {
-	var verbs []string
-	for _, v := range []string{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"} {
-		if r.Serves(v) {
-			verbs = append(verbs, v)
-		}
-	}
-	return verbs
-}
-
-// SubresourceVerbs returns the API verbs of a subresource, sorted.
-func SubresourceVerbs(s *registry.Subresource) []string {
-	switch {
-	case s.Update != nil || s.Scale != nil:
-		return []string{"get", "patch", "update"}
-	case s.Create != nil:
-		return []string{"create"}
-	default:
-		verbs := slices.Clone(s.Verbs)
-		slices.Sort(verbs)
-		return verbs
-	}
 }

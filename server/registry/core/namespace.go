@@ -46,11 +46,10 @@ func namespaces() *registry.Resource {
 	})
 	r.Rules.HoldsDeletion = func(obj registry.Object) bool { return len(obj.(*corev1.Namespace).Spec.Finalizers) > 0 }
 	r.Rules.PrepareDelete = func(obj registry.Object) { obj.(*corev1.Namespace).Status.Phase = corev1.NamespaceTerminating }
-	r.FieldNames = []string{"status.phase", "name"}
+	r.FieldNames = []string{"status.phase"}
 	r.Fields = func(obj registry.Object) fields.Set {
 		ns := obj.(*corev1.Namespace)
-		// "name" is an old mistake that clients rely on.
-		return fields.Set{"status.phase": string(ns.Status.Phase), "name": ns.Name}
+		return fields.Set{"status.phase": string(ns.Status.Phase)}
 	}
 	r.Columns = []table.Column{table.Name(), table.String("Status", "The status of the namespace"), table.Age()}
 	r.Cells = registry.Cells(func(ns *corev1.Namespace) []any {
@@ -61,7 +60,7 @@ func namespaces() *registry.Resource {
 			PrepareUpdate:  registry.PrepareUpdate(func(_ context.Context, ns, old *corev1.Namespace) { ns.Spec = old.Spec }),
 			ValidateUpdate: registry.ValidateUpdate(validateNamespaceStatus),
 		}},
-		{Name: "finalize", Update: &registry.Rules{
+		{Name: "finalize", Verbs: []string{"update"}, Update: &registry.Rules{
 			PrepareUpdate: registry.PrepareUpdate(func(_ context.Context, ns, old *corev1.Namespace) { ns.Status = old.Status }),
 			ValidateUpdate: registry.ValidateUpdate(func(_ context.Context, ns, _ *corev1.Namespace) field.ErrorList {
 				return validateNamespaceFinalizers(ns, path("spec", "finalizers").Index)

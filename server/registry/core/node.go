@@ -53,7 +53,7 @@ func nodes(d Deps) *registry.Resource {
 			}),
 			ValidateUpdate: registry.ValidateUpdate(validateNodeStatusUpdate),
 		}},
-		{Name: "proxy", Connect: d.nodeProxy, Verbs: connectVerbs},
+		{Name: "proxy", Kind: corev1.SchemeGroupVersion.WithKind("NodeProxyOptions"), Connect: d.nodeProxy, Verbs: connectVerbs},
 	}
 	return r
 }

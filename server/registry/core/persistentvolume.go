@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"skiff/server/registry"
@@ -36,8 +35,6 @@ func persistentVolumes(d Deps) *registry.Resource {
 	r.Rules.Warnings = func(_ context.Context, obj, _ registry.Object) []string {
 		return volumeWarnings(obj.(*corev1.PersistentVolume))
 	}
-	r.FieldNames = []string{"name"}
-	r.Fields = func(obj registry.Object) fields.Set { return fields.Set{"name": obj.GetName()} }
 	r.Columns = volumeColumns()
 	r.Cells = registry.Cells(volumeCells)
 	r.Subresources = []registry.Subresource{{Name: "status", Update: &registry.Rules{

@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -47,8 +46,6 @@ func persistentVolumeClaims() *registry.Resource {
 	r.Rules.Warnings = func(_ context.Context, obj, _ registry.Object) []string {
 		return claimWarnings(obj.(*corev1.PersistentVolumeClaim))
 	}
-	r.FieldNames = []string{"name"}
-	r.Fields = func(obj registry.Object) fields.Set { return fields.Set{"name": obj.GetName()} }
 	r.Columns = claimColumns()
 	r.Cells = registry.Cells(claimCells)
 	r.Subresources = []registry.Subresource{{Name: "status", Update: &registry.Rules{

@@ -63,7 +63,7 @@ func services(d Deps) *registry.Resource {
 				return texts
 			},
 		}},
-		{Name: "proxy", Connect: d.serviceProxy, Verbs: connectVerbs},
+		{Name: "proxy", Kind: corev1.SchemeGroupVersion.WithKind("ServiceProxyOptions"), Connect: d.serviceProxy, Verbs: connectVerbs},
 	}
 	return r
 }

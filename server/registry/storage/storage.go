@@ -244,17 +244,5 @@ func CSIStorageCapacities() *registry.Resource {
 			Validate:       registry.Validate(validateCapacity),
 			ValidateUpdate: registry.ValidateUpdate(validateCapacityUpdate),
 		},
-		Columns: []table.Column{
-			table.Name(),
-			table.String("StorageClassName", table.Doc(storagev1.CSIStorageCapacity{}, "storageClassName")),
-			table.String("Capacity", table.Doc(storagev1.CSIStorageCapacity{}, "capacity")),
-		},
-		Cells: registry.Cells(func(c *storagev1.CSIStorageCapacity) []any {
-			capacity := "<unset>"
-			if c.Capacity != nil {
-				capacity = c.Capacity.String()
-			}
-			return []any{c.Name, c.StorageClassName, capacity}
-		}),
 	}
 }
