@@ -232,7 +232,7 @@ func TestSeeTheNewest(t *testing.T) {
 		}
 	}
 	const block = "10.42.0.0/24"
-	a := &Agent{}
+	a := &Agent{events: newEvents(Config{NodeName: "n1"}, Deps{Recorder: record.NewFakeRecorder(1)})}
 	for _, step := range []struct {
 		what    string
 		node    *corev1.Node
@@ -251,6 +251,9 @@ func TestSeeTheNewest(t *testing.T) {
 		now, err := a.Node()
 		if err != nil {
 			t.Fatal(err)
+		}
+		if ref := a.events.ref.Load(); ref.UID != step.node.UID {
+			t.Errorf("%s: events refer to %s", step.what, ref.UID)
 		}
 		if now.ResourceVersion != step.version || len(now.Spec.PodCIDRs) != step.blocks || news != step.news {
 			t.Errorf("%s: version %s with %d blocks, news %v; want %+v", step.what, now.ResourceVersion, len(now.Spec.PodCIDRs), news, step)

@@ -53,6 +53,9 @@ func (a *Agent) see(n *corev1.Node) (news bool) {
 			a.events.nodeStatus(schedulable(n))
 		}
 	}
+	if n.UID != "" && (a.node == nil || a.node.UID != n.UID) {
+		a.events.refer(n.Name, n.UID)
+	}
 	a.node = n
 	return true
 }

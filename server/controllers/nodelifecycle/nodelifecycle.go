@@ -111,7 +111,11 @@ func (r *reconciler) onNode(old, new *corev1.Node, enqueue func(string)) {
 		r.mu.Lock()
 		delete(r.seen, old.Name)
 		r.mu.Unlock()
+		r.event(old, "RemovingNode", "Removing Node "+old.Name+" from Controller")
 		return
+	}
+	if old == nil {
+		r.event(new, "RegisteredNode", "Registered Node "+new.Name+" in Controller")
 	}
 	c := condition(new, corev1.NodeReady)
 	r.mu.Lock()
@@ -268,6 +272,11 @@ func (r *reconciler) renewed(lease *coordinationv1.Lease) bool {
 }
 
 // reference names a node in events as kubectl describe looks for it.
+// event records that a node has come or gone.
+func (r *reconciler) event(n *corev1.Node, reason, text string) {
+	r.events.Eventf(reference(n), corev1.EventTypeNormal, reason, "Node %s event: %s", n.Name, text)
+}
+
 func reference(n *corev1.Node) *corev1.ObjectReference {
 	return &corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: n.Name, UID: n.UID}
 }
