@@ -151,23 +151,31 @@ func (c *call) subresource() error {
 	if len(c.info.Parts) > 3 {
 		return errNoSuchPath()
 	}
-	switch verb := c.info.Verb; {
-	case c.sub.Create != nil && verb == "create":
+	verb := c.info.Verb
+	switch {
+	case !c.sub.Serves(verb):
+		return errNotSupported()
+	case c.sub.Create != nil:
 		return c.createSub()
-	case c.sub.Update != nil && verb == "get":
+	case c.sub.Scale != nil:
+		return c.scaleSub(verb)
+	case verb == "get":
 		return c.get()
-	case c.sub.Update != nil && verb == "update":
+	case verb == "update":
 		return c.update(c.endpoint.store, c.sub.Update)
-	case c.sub.Update != nil && verb == "patch":
-		return c.patch(c.sub.Update)
-	case c.sub.Scale != nil && verb == "get":
-		return c.getScale()
-	case c.sub.Scale != nil && verb == "update":
-		return c.updateScale()
-	case c.sub.Scale != nil && verb == "patch":
-		return c.patchScale()
 	}
-	return errNotSupported()
+	return c.patch(c.sub.Update)
+}
+
+// scaleSub serves scale.
+func (c *call) scaleSub(verb string) error {
+	switch verb {
+	case "get":
+		return c.getScale()
+	case "update":
+		return c.updateScale()
+	}
+	return c.patchScale()
 }
 
 // errNotSupported is what clients know of a method that a path does not have.
