@@ -129,6 +129,10 @@ func unknownCommand(c *cli.Context) error {
 const undefinedFlag = "flag provided but not defined: -"
 
 func onUsageError(c *cli.Context, err error, _ bool) error {
+	if variable, ok := strings.CutPrefix(err.Error(), "could not parse "); ok {
+		variable, _, _ = strings.Cut(variable, " for flag ")
+		return usagef("cannot read %s", variable)
+	}
 	name, undefined := strings.CutPrefix(err.Error(), undefinedFlag)
 	if !undefined {
 		return usagef("%w; `%s --help` lists the flags", err, commandLine(c))

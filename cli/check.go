@@ -20,9 +20,6 @@ func runCheck(c *cli.Context) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
-	if err := loadConfig(c); err != nil {
-		return err
-	}
 	cfg, err := serverConfig(c)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -16,47 +17,59 @@ import (
 
 // loadConfig sets the flags that neither the command line nor the environment
 // set from the configuration file, and refuses keys and variables that no
-// command knows.
+// command knows. It returns all mistakes, one line each, and goes on after them.
 func loadConfig(c *cli.Context) error {
 	known := configKeys()
-	if err := checkEnvironment(os.Environ(), known); err != nil {
-		return err
-	}
+	mistakes := checkEnvironment(os.Environ(), known)
 	path := c.String(flagConfig)
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) && !c.IsSet(flagConfig) {
+	values, err := readConfig(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !c.IsSet(flagConfig):
+	case err != nil:
+		mistakes = append(mistakes, err)
+	default:
+		mistakes = append(mistakes, applyConfig(c, path, values, known)...)
+	}
+	if len(mistakes) == 0 {
 		return nil
 	}
+	return usageError{errors.Join(mistakes...)}
+}
+
+func readConfig(path string) (map[string]any, error) {
+	b, err := os.ReadFile(path)
 	if err != nil {
-		return usagef("config: %w", err)
+		return nil, fmt.Errorf("config: %w", err)
 	}
 	var values map[string]any
 	if err := yaml.UnmarshalStrict(b, &values); err != nil {
 		// The library breaks its lists of mistakes into lines.
-		return usagef("%s: %s", path, strings.Join(strings.Fields(err.Error()), " "))
+		return nil, fmt.Errorf("%s: %s", path, strings.Join(strings.Fields(err.Error()), " "))
 	}
-	return applyConfig(c, path, values, known)
+	return values, nil
 }
 
-func applyConfig(c *cli.Context, path string, values map[string]any, known []string) error {
+func applyConfig(c *cli.Context, path string, values map[string]any, known []string) (mistakes []error) {
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		if !slices.Contains(known, key) {
-			return usagef("%s: there is no key %q%s", path, key, didYouMean(key, known))
+			mistakes = append(mistakes, fmt.Errorf("%s: there is no key %q%s", path, key, didYouMean(key, known)))
+			continue
 		}
 		if c.IsSet(key) || !slices.Contains(flagNames(c.Command.Flags), key) {
 			continue
 		}
 		texts, err := configTexts(values[key])
 		if err != nil {
-			return usagef("%s: %s: %w", path, key, err)
+			mistakes = append(mistakes, fmt.Errorf("%s: %s: %w", path, key, err))
+			continue
 		}
 		for _, text := range texts {
 			if err := c.Set(key, text); err != nil {
-				return usagef("%s: %s: invalid value %q: %w", path, key, text, err)
+				mistakes = append(mistakes, fmt.Errorf("%s: %s: invalid value %q: %w", path, key, text, err))
 			}
 		}
 	}
-	return nil
+	return mistakes
 }
 
 // configTexts returns a YAML value as the texts that a user would give to the
@@ -117,19 +130,18 @@ func flagNames(flags []cli.Flag) []string {
 
 // checkEnvironment refuses a SKIFF_ variable that stands for no flag. Variables
 // that the cluster itself gives to pods for a service named skiff are let be.
-func checkEnvironment(environ, known []string) error {
-	variables := env(flagConfig)
-	for _, k := range known {
-		variables = append(variables, env(k)...)
-	}
+func checkEnvironment(environ, known []string) (mistakes []error) {
+	flags := append([]string{flagConfig}, known...)
 	for _, e := range environ {
 		name, _, _ := strings.Cut(e, "=")
-		if !strings.HasPrefix(name, "SKIFF_") || slices.Contains(variables, name) || isServiceVariable(name) {
+		if !strings.HasPrefix(name, envPrefix) || isServiceVariable(name) {
 			continue
 		}
-		return usagef("there is no variable %s%s", name, didYouMean(name, variables))
+		if flag := envFlag(name); !slices.Contains(flags, flag) {
+			mistakes = append(mistakes, fmt.Errorf("there is no variable %s%s", name, didYouMeanVariable(flag, flags)))
+		}
 	}
-	return nil
+	return mistakes
 }
 
 func isServiceVariable(name string) bool {

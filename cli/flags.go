@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"skiff/server"
 )
 
 // Names of the flags that code refers to more than once.
@@ -19,9 +21,16 @@ const (
 	defaultKubeconfig = "/etc/skiff/kubeconfig.yaml"
 )
 
+const envPrefix = "SKIFF_"
+
 // env is the variable that stands for a flag: data-dir is SKIFF_DATA_DIR.
 func env(flag string) []string {
-	return []string{"SKIFF_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))}
+	return []string{envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))}
+}
+
+// envFlag is the flag that a variable stands for.
+func envFlag(variable string) string {
+	return strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(variable, envPrefix), "_", "-"))
 }
 
 func stringFlag(name, value, usage string) cli.Flag {
@@ -57,7 +66,7 @@ func commonFlags() []cli.Flag {
 	return []cli.Flag{
 		configFlag(),
 		dataDirFlag(),
-		stringFlag("token", "", "secret that agents join with"),
+		stringFlag("token", "", "join token skiff.<hash>.<id>.<secret>; a server also takes its secret alone (default: made at first start)"),
 		stringFlag("token-file", "", "file that holds the token"),
 		stringFlag("log-level", "info", "least level to log: debug, info, warn or error"),
 		stringFlag("log-format", "text", "how to log: text or json"),
@@ -67,7 +76,7 @@ func commonFlags() []cli.Flag {
 // nodeFlags are those of a command that runs a node.
 func nodeFlags() []cli.Flag {
 	return []cli.Flag{
-		stringFlag("node-name", "", "name of this box's node (default: its host name)"),
+		stringFlag("node-name", "", "name of this box's node, kept from the first start on (default: its host name)"),
 		listFlag("node-ip", "address of this box, one per family (default: that of the default route's interface)"),
 		stringFlag("container-runtime-endpoint", "", "CRI socket to use in place of the embedded containerd"),
 		listFlag("node-label", "label of the node when it registers, KEY=VALUE"),
@@ -79,7 +88,8 @@ func nodeFlags() []cli.Flag {
 func controlPlaneFlags() []cli.Flag {
 	return []cli.Flag{
 		stringFlag("bind-address", "0.0.0.0", "address that the HTTPS port listens on"),
-		&cli.IntFlag{Name: "https-port", Value: 6443, Usage: "the one port of the server", EnvVars: env("https-port")},
+		// A text, so that a wrong one is told together with all other mistakes.
+		&cli.StringFlag{Name: "https-port", Value: "6443", DefaultText: "6443", Usage: "the one port of the server", EnvVars: env("https-port")},
 		stringFlag("advertise-address", "", "address where others reach this server (default: the node's)"),
 		listFlag("tls-san", "further host name or address for the server's certificate"),
 		listFlag("cluster-cidr", "address range of the pods, one per family", "10.42.0.0/16"),
@@ -87,7 +97,7 @@ func controlPlaneFlags() []cli.Flag {
 		clusterDNSFlag(),
 		stringFlag("cluster-domain", "cluster.local", "domain of the cluster's DNS names"),
 		&cli.BoolFlag{Name: "disable-agent", Usage: "run the control plane only, no node", EnvVars: env("disable-agent")},
-		listFlag("disable", "part not to start"),
+		listFlag("disable", "part not to start: "+strings.Join(server.Parts, ", ")),
 		stringFlag(flagWriteKubeconfig, defaultKubeconfig, "file for the administrator's credentials, mode 0600"),
 	}
 }

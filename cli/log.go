@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -13,25 +14,37 @@ import (
 // the libraries' klog write through it. least raises the level where the user
 // named none.
 func setUpLog(c *cli.Context, w io.Writer, least slog.Level) error {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
-		return usagef("log-level: %q is not a level, use debug, info, warn or error", c.String("log-level"))
+	level, err := logLevel(c.String("log-level"))
+	if err != nil {
+		return usagef("log-level: %w", err)
 	}
 	if !c.IsSet("log-level") {
 		level = max(level, least)
 	}
-	opts := &slog.HandlerOptions{Level: level}
-	var handler slog.Handler
-	switch format := strings.ToLower(c.String("log-format")); format {
-	case "text":
-		handler = slog.NewTextHandler(w, opts)
-	case "json":
-		handler = slog.NewJSONHandler(w, opts)
-	default:
-		return usagef("log-format: %q is not a format, use text or json", format)
+	newHandler, err := logHandler(c.String("log-format"))
+	if err != nil {
+		return usagef("log-format: %w", err)
 	}
-	logger := slog.New(handler)
-	slog.SetDefault(logger)
+	handler := newHandler(w, &slog.HandlerOptions{Level: level})
+	slog.SetDefault(slog.New(handler))
 	klog.SetSlogLogger(slog.New(libraryHandler{handler}))
 	return nil
+}
+
+func logLevel(s string) (level slog.Level, err error) {
+	if err := level.UnmarshalText([]byte(s)); err != nil {
+		return level, fmt.Errorf("%q is not a level, use debug, info, warn or error", s)
+	}
+	return level, nil
+}
+
+// logHandler returns the maker of a format's handlers.
+func logHandler(format string) (func(io.Writer, *slog.HandlerOptions) slog.Handler, error) {
+	switch strings.ToLower(format) {
+	case "text":
+		return func(w io.Writer, o *slog.HandlerOptions) slog.Handler { return slog.NewTextHandler(w, o) }, nil
+	case "json":
+		return func(w io.Writer, o *slog.HandlerOptions) slog.Handler { return slog.NewJSONHandler(w, o) }, nil
+	}
+	return nil, fmt.Errorf("%q is not a format, use text or json", format)
 }

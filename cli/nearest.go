@@ -12,15 +12,22 @@ func nearest(name string, candidates []string) (string, bool) {
 	return best, best != ""
 }
 
-func didYouMean(name string, candidates []string) string { return suggestion(name, "", candidates) }
-
-func didYouMeanFlag(name string, candidates []string) string {
-	return suggestion(name, "--", candidates)
+func didYouMean(name string, candidates []string) string {
+	return suggestion(name, candidates, func(c string) string { return c })
 }
 
-func suggestion(name, prefix string, candidates []string) string {
+func didYouMeanFlag(name string, candidates []string) string {
+	return suggestion(name, candidates, func(c string) string { return "--" + c })
+}
+
+// didYouMeanVariable suggests the variable of a flag.
+func didYouMeanVariable(flag string, flags []string) string {
+	return suggestion(flag, flags, func(c string) string { return env(c)[0] })
+}
+
+func suggestion(name string, candidates []string, write func(string) string) string {
 	if c, ok := nearest(name, candidates); ok {
-		return ", did you mean " + prefix + c + "?"
+		return ", did you mean " + write(c) + "?"
 	}
 	return ""
 }

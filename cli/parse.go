@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -26,38 +28,45 @@ func (p *parser) badf(flag, format string, args ...any) {
 
 // err returns all mistakes as one usage error.
 func (p *parser) err() error {
-	if len(p.errs) == 0 {
-		return nil
+	if err := errors.Join(p.errs...); err != nil {
+		return usageError{err}
 	}
-	return usageError{errors.Join(p.errs...)}
+	return nil
+}
+
+// list is the flag's values without empty ones: an empty variable is no value.
+func (p *parser) list(flag string) []string {
+	return slices.DeleteFunc(p.StringSlice(flag), func(s string) bool { return s == "" })
 }
 
 // addr is the flag's address, the zero Addr if it was left empty.
 func (p *parser) addr(flag string) netip.Addr {
-	s := p.String(flag)
-	if s == "" {
-		return netip.Addr{}
+	if s := p.String(flag); s != "" {
+		a, _ := p.parseAddr(flag, s)
+		return a
 	}
-	return p.parseAddr(flag, s)
+	return netip.Addr{}
 }
 
-func (p *parser) parseAddr(flag, s string) netip.Addr {
+func (p *parser) parseAddr(flag, s string) (netip.Addr, bool) {
 	a, err := netip.ParseAddr(s)
 	if err != nil {
 		p.badf(flag, "%q is not an IP address", s)
 	}
-	return a.Unmap()
+	return a.Unmap(), err == nil
 }
 
 func (p *parser) addrs(flag string) (list []netip.Addr) {
-	for _, s := range p.StringSlice(flag) {
-		list = append(list, p.parseAddr(flag, s))
+	for _, s := range p.list(flag) {
+		if a, ok := p.parseAddr(flag, s); ok {
+			list = append(list, a)
+		}
 	}
 	return list
 }
 
 func (p *parser) prefixes(flag string) (list []netip.Prefix) {
-	for _, s := range p.StringSlice(flag) {
+	for _, s := range p.list(flag) {
 		prefix, err := netip.ParsePrefix(s)
 		if err != nil {
 			p.badf(flag, "%q is not an address range like 10.42.0.0/16", s)
@@ -66,6 +75,25 @@ func (p *parser) prefixes(flag string) (list []netip.Prefix) {
 		list = append(list, prefix)
 	}
 	return list
+}
+
+func (p *parser) port(flag string) int {
+	s := p.String(flag)
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil || n == 0 {
+		p.badf(flag, "%q is not a port, use 1 to 65535", s)
+	}
+	return int(n)
+}
+
+// log checks the flags that setUpLog reads.
+func (p *parser) log() {
+	if _, err := logLevel(p.String("log-level")); err != nil {
+		p.badf("log-level", "%w", err)
+	}
+	if _, err := logHandler(p.String("log-format")); err != nil {
+		p.badf("log-format", "%w", err)
+	}
 }
 
 func (p *parser) node() server.NodeConfig {
@@ -78,7 +106,7 @@ func (p *parser) node() server.NodeConfig {
 
 func (p *parser) labels(flag string) map[string]string {
 	labels := map[string]string{}
-	for _, s := range p.StringSlice(flag) {
+	for _, s := range p.list(flag) {
 		key, value, ok := strings.Cut(s, "=")
 		if !ok {
 			p.badf(flag, "%q has no =, write KEY=VALUE", s)
@@ -96,7 +124,7 @@ func (p *parser) labels(flag string) map[string]string {
 }
 
 func (p *parser) taints(flag string) (taints []corev1.Taint) {
-	for _, s := range p.StringSlice(flag) {
+	for _, s := range p.list(flag) {
 		t, err := parseTaint(s)
 		if err != nil {
 			p.badf(flag, "%w", err)

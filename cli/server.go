@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"errors"
+
 	"github.com/urfave/cli/v2"
 
 	"skiff/server"
@@ -20,9 +22,6 @@ func runServer(c *cli.Context) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
-	if err := loadConfig(c); err != nil {
-		return err
-	}
 	cfg, err := serverConfig(c)
 	if err != nil {
 		return err
@@ -37,17 +36,19 @@ func runServer(c *cli.Context) error {
 	return show.finish(server.Run(c.Context, cfg, show.observer()))
 }
 
-// serverConfig reads and checks the server's flags.
+// serverConfig reads the configuration file, and reads and checks the server's
+// flags.
 func serverConfig(c *cli.Context) (server.Config, error) {
+	fileErr := loadConfig(c)
 	p := parser{Context: c}
 	cfg := server.Config{
 		DataDir:          c.String(flagDataDir),
 		NodeName:         c.String("node-name"),
 		NodeIPs:          p.addrs("node-ip"),
 		BindAddress:      p.addr("bind-address"),
-		HTTPSPort:        c.Int("https-port"),
+		HTTPSPort:        p.port("https-port"),
 		AdvertiseAddress: p.addr("advertise-address"),
-		TLSSANs:          c.StringSlice("tls-san"),
+		TLSSANs:          p.list("tls-san"),
 		Token:            c.String("token"),
 		TokenFile:        c.String("token-file"),
 		ClusterCIDRs:     p.prefixes("cluster-cidr"),
@@ -55,14 +56,17 @@ func serverConfig(c *cli.Context) (server.Config, error) {
 		ClusterDNS:       p.addrs("cluster-dns"),
 		ClusterDomain:    c.String("cluster-domain"),
 		DisableAgent:     c.Bool("disable-agent"),
-		Disable:          c.StringSlice("disable"),
+		Disable:          p.list("disable"),
 		Node:             p.node(),
 		WriteKubeconfig:  c.String(flagWriteKubeconfig),
 	}
-	if err := p.err(); err != nil {
-		return cfg, err
+	p.log()
+	err := p.err()
+	if err == nil {
+		// Only then: what could not be read would seem to be missing.
+		err = cfg.Validate()
 	}
-	if err := cfg.Validate(); err != nil {
+	if err = errors.Join(fileErr, err); err != nil {
 		return cfg, usageError{err}
 	}
 	return cfg, nil

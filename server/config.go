@@ -89,7 +89,7 @@ func (c *Config) Validate() error {
 	if !c.BindAddress.IsValid() {
 		c.BindAddress = netip.IPv4Unspecified()
 	}
-	errs = append(errs, c.validateNode()...)
+	errs = append(errs, ValidateNode(c.NodeName, c.NodeIPs)...)
 	errs = append(errs, c.validateNetwork()...)
 	for _, part := range c.Disable {
 		if !slices.Contains(Parts, part) {
@@ -110,14 +110,17 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-func (c *Config) validateNode() (errs []error) {
-	if c.NodeName == "" {
-		_, err := hostNodeName()
-		errs = append(errs, err)
-	} else if err := checkNodeName(c.NodeName); err != nil {
+// ValidateNode returns what is wrong with the name and the addresses that a node
+// is to have; an empty name means that of the host.
+func ValidateNode(name string, ips []netip.Addr) (errs []error) {
+	err := checkNodeName(name)
+	if name == "" {
+		_, err = hostNodeName()
+	}
+	if err != nil {
 		errs = append(errs, err)
 	}
-	if len(c.NodeIPs) > 2 || len(c.NodeIPs) == 2 && c.NodeIPs[0].Is4() == c.NodeIPs[1].Is4() {
+	if len(ips) > 2 || len(ips) == 2 && ips[0].Is4() == ips[1].Is4() {
 		errs = append(errs, errors.New("node-ip: give at most one address per family"))
 	}
 	return errs
@@ -135,7 +138,8 @@ func hostNodeName() (string, error) {
 
 func checkNodeName(name string) error {
 	if msgs := validation.IsDNS1123Subdomain(name); len(msgs) > 0 {
-		return fmt.Errorf("node-name: %q cannot name a node: %s", name, msgs[0])
+		rule, _, _ := strings.Cut(msgs[0], " (e.g. ") // a regular expression follows
+		return fmt.Errorf("node-name: %q cannot name a node: %s", name, rule)
 	}
 	return nil
 }
