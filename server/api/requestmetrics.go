@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/endpoints/request"
 
+	"skiff/metric"
 	"skiff/server/registry"
 )
 
@@ -36,13 +37,11 @@ var (
 )
 
 // buckets are upstream's, in seconds: dashboards and alerts name them.
-var buckets = [...]float64{
+var buckets = []float64{
 	0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60,
 }
 
-// requestMetrics count requests. They are numbers in a map until somebody asks:
-// a tenth of what the library's vectors keep for as many labels, on boxes that
-// most often nobody watches.
+// requestMetrics count requests.
 type requestMetrics struct {
 	mu     sync.Mutex
 	series map[seriesKey]*series
@@ -58,11 +57,8 @@ func (k *seriesKey) labels(more ...string) []string {
 }
 
 type series struct {
-	// counts are the finished requests by duration, the last those that took
-	// longer than any bucket.
-	counts [len(buckets) + 1]uint64
-	took   time.Duration
-	codes  []codeCount
+	durations metric.Histogram
+	codes     []codeCount
 	// long are those that are under way; wasLong that there ever were any.
 	long    int
 	wasLong bool
@@ -81,7 +77,7 @@ func newRequestMetrics() *requestMetrics {
 func (m *requestMetrics) of(k seriesKey) *series {
 	s := m.series[k]
 	if s == nil {
-		s = &series{}
+		s = &series{durations: metric.NewHistogram(buckets)}
 		m.series[k] = s
 	}
 	return s
@@ -142,12 +138,10 @@ func dryRun(values []string) string {
 
 // observe counts a finished call.
 func (m *requestMetrics) observe(k seriesKey, code int, took time.Duration) {
-	bucket, _ := slices.BinarySearch(buckets[:], took.Seconds())
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.of(k)
-	s.counts[bucket]++
-	s.took += took
+	s.durations.Observe(took)
 	for i := range s.codes {
 		if s.codes[i].code == code {
 			s.codes[i].n++
@@ -184,21 +178,15 @@ func (m *requestMetrics) Collect(ch chan<- prometheus.Metric) {
 	defer m.mu.Unlock()
 	for k, s := range m.series {
 		if s.wasLong {
-			ch <- prometheus.MustNewConstMetric(descLong, prometheus.GaugeValue, float64(s.long), k.labels()...)
+			ch <- metric.Gauge(descLong, float64(s.long), k.labels()...)
 		}
 		if len(s.codes) == 0 {
 			continue
 		}
 		for _, c := range s.codes {
-			ch <- prometheus.MustNewConstMetric(descRequests, prometheus.CounterValue, float64(c.n), k.labels(k.dryRun, strconv.Itoa(c.code))...)
+			ch <- metric.Counter(descRequests, c.n, k.labels(k.dryRun, strconv.Itoa(c.code))...)
 		}
-		upTo, total := make(map[float64]uint64, len(buckets)), uint64(0)
-		for i, limit := range buckets {
-			total += s.counts[i]
-			upTo[limit] = total
-		}
-		total += s.counts[len(buckets)]
-		ch <- prometheus.MustNewConstHistogram(descDurations, total, s.took.Seconds(), upTo, k.labels(k.dryRun)...)
+		ch <- s.durations.Metric(descDurations, k.labels(k.dryRun)...)
 	}
 }
 
@@ -229,7 +217,7 @@ func (m objectMetrics) Collect(ch chan<- prometheus.Metric) {
 		if err != nil {
 			n = -1
 		}
-		ch <- prometheus.MustNewConstMetric(descObjects, prometheus.GaugeValue, float64(n), gr.Group, gr.Resource)
-		ch <- prometheus.MustNewConstMetric(descStorageObjects, prometheus.GaugeValue, float64(n), gr.String())
+		ch <- metric.Gauge(descObjects, float64(n), gr.Group, gr.Resource)
+		ch <- metric.Gauge(descStorageObjects, float64(n), gr.String())
 	}
 }

@@ -9,7 +9,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/utils/clock"
 )
 
 // loop is one running controller.
@@ -18,14 +17,12 @@ type loop struct {
 	queue   *queue
 	hub     *hub
 	log     *slog.Logger
-	metrics *Metrics
-	clock   clock.PassiveClock
+	results results
 }
 
 func newLoop(ctx context.Context, cfg Config, c Controller, h *hub) *loop {
 	l := &loop{
-		Controller: c, hub: h, metrics: cfg.Metrics, clock: cfg.Clock,
-		log: cfg.Logger.With("controller", c.Name),
+		Controller: c, hub: h, log: cfg.Logger.With("controller", c.Name),
 	}
 	l.queue = newQueue(cfg.Clock, max(c.Workers, 1), func(key string) { l.process(ctx, key) })
 	for _, s := range c.Sources {
@@ -34,6 +31,7 @@ func newLoop(ctx context.Context, cfg Config, c Controller, h *hub) *loop {
 	for _, r := range c.Reads {
 		h.read(r)
 	}
+	cfg.Metrics.add(l)
 	return l
 }
 
@@ -68,9 +66,8 @@ func (l *loop) run(ctx context.Context) error {
 }
 
 func (l *loop) process(ctx context.Context, key string) {
-	begin := l.clock.Now()
 	res, err := l.safely(ctx, key)
-	l.metrics.observe(l.Name, l.clock.Since(begin), err)
+	l.results.count(err)
 	switch {
 	case ctx.Err() != nil:
 	case err == nil:

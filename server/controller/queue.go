@@ -24,8 +24,8 @@ type queue struct {
 
 	mu      sync.Mutex
 	fifo    []string
-	dirty   map[string]bool // waiting in fifo, or to be queued again when done
-	active  map[string]bool // in process
+	dirty   map[string]time.Time // waiting in fifo, or to be queued again when done; since when
+	active  map[string]time.Time // in process, since when
 	delayed delayHeap
 	byKey   map[string]*delay
 	fails   map[string]int
@@ -34,14 +34,15 @@ type queue struct {
 	workers int
 	begun   bool
 	closed  bool
+	counted counts
 	wg      sync.WaitGroup
 }
 
 func newQueue(c clock.WithDelayedExecution, max int, process func(string)) *queue {
 	return &queue{
 		clock: c, max: max, process: process,
-		dirty: map[string]bool{}, active: map[string]bool{},
-		byKey: map[string]*delay{}, fails: map[string]int{},
+		dirty: map[string]time.Time{}, active: map[string]time.Time{},
+		byKey: map[string]*delay{}, fails: map[string]int{}, counted: newCounts(),
 	}
 }
 
@@ -74,11 +75,12 @@ func (q *queue) add(key string) {
 }
 
 func (q *queue) addLocked(key string) {
-	if q.closed || q.dirty[key] {
+	if _, waits := q.dirty[key]; waits || q.closed {
 		return
 	}
-	q.dirty[key] = true
-	if q.active[key] {
+	q.dirty[key] = q.clock.Now()
+	q.counted.adds++
+	if _, runs := q.active[key]; runs {
 		return // done will queue it
 	}
 	q.fifo = append(q.fifo, key)
@@ -112,6 +114,7 @@ func (q *queue) retry(key string) time.Duration {
 	q.mu.Lock()
 	n := q.fails[key]
 	q.fails[key] = n + 1
+	q.counted.retries++
 	q.mu.Unlock()
 	d := lastRetry
 	if n < 16 {
@@ -156,8 +159,10 @@ func (q *queue) next() (string, bool) {
 	}
 	key := q.fifo[0]
 	q.fifo = q.fifo[1:]
+	now := q.clock.Now()
+	q.counted.waited.Observe(now.Sub(q.dirty[key]))
 	delete(q.dirty, key)
-	q.active[key] = true
+	q.active[key] = now
 	if e := q.byKey[key]; e != nil { // this reconcile says anew when the next is due
 		heap.Remove(&q.delayed, e.index)
 		delete(q.byKey, key)
@@ -168,8 +173,9 @@ func (q *queue) next() (string, bool) {
 func (q *queue) done(key string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.counted.worked.Observe(q.clock.Since(q.active[key]))
 	delete(q.active, key)
-	if q.dirty[key] {
+	if _, again := q.dirty[key]; again {
 		q.fifo = append(q.fifo, key)
 		q.spawn()
 	}
