@@ -182,11 +182,14 @@ func (w *worker) forgetPod() {
 }
 
 // syncOrphan removes what runs without an object, once it is certain that there
-// is none.
+// is none: the object may have come while the runtime was looked at.
 func (w *worker) syncOrphan() {
 	w.m.mu.Lock()
 	complete := w.m.complete
 	w.m.mu.Unlock()
+	if complete && w.pending() {
+		return
+	}
 	if len(w.view.sandboxes)+len(w.view.containers) == 0 && complete {
 		w.finished = true
 		return

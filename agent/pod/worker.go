@@ -117,6 +117,13 @@ func (w *worker) post(fn func(*worker)) {
 	}
 }
 
+// pending tells whether there are messages that no sync has seen yet.
+func (w *worker) pending() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.inbox) > 0
+}
+
 // loop empties the inbox and ends.
 func (w *worker) loop() {
 	for {
