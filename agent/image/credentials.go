@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -17,7 +18,7 @@ import (
 func WithTag(image string) (string, error) {
 	named, err := reference.ParseDockerRef(image)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("couldn't parse image name %q: %w", image, err)
 	}
 	parsed, err := reference.Parse(image)
 	if err != nil {

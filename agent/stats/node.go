@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -101,6 +102,10 @@ func (c *Collector) imageFs(ctx context.Context, now metav1.Time) *statsapi.Runt
 	return &statsapi.RuntimeStats{ImageFs: fs}
 }
 
+// podLinks begin the names of links that lead to pods, which are not the node's
+// own traffic.
+var podLinks = []string{"veth", "skv"}
+
 // nodeNetwork sums up the interfaces; the first that is not loopback counts as
 // the default one.
 func nodeNetwork(now metav1.Time) *statsapi.NetworkStats {
@@ -112,7 +117,9 @@ func nodeNetwork(now metav1.Time) *statsapi.NetworkStats {
 	for line := range strings.Lines(string(data)) {
 		name, rest, ok := strings.Cut(line, ":")
 		fields := strings.Fields(rest)
-		if name = strings.TrimSpace(name); !ok || name == "lo" || strings.HasPrefix(name, "veth") || len(fields) < 11 {
+		name = strings.TrimSpace(name)
+		ofPod := slices.ContainsFunc(podLinks, func(p string) bool { return strings.HasPrefix(name, p) })
+		if !ok || name == "lo" || ofPod || len(fields) < 11 {
 			continue
 		}
 		n := func(i int) *uint64 { v, _ := strconv.ParseUint(fields[i], 10, 64); return &v }

@@ -93,6 +93,9 @@ func (c *Collector) pod(p *runtimeapi.PodSandboxStats, pods map[string]*corev1.P
 		out.ProcessStats = &statsapi.ProcessStats{ProcessCount: &n.Value}
 	}
 	for _, one := range p.GetLinux().GetContainers() {
+		if one.Cpu == nil && one.Memory == nil {
+			continue // it does not run
+		}
 		out.Containers = append(out.Containers, c.container(one, pod))
 	}
 	return out, true
@@ -182,7 +185,9 @@ func network(u *runtimeapi.NetworkUsage) *statsapi.NetworkStats {
 		out.InterfaceStats = out.Interfaces[0]
 	}
 	for _, i := range u.Interfaces {
-		add(i)
+		if i.Name != u.DefaultInterface.GetName() { // runtimes differ in whether it is among these
+			add(i)
+		}
 	}
 	return out
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
@@ -24,13 +26,27 @@ type Mounter interface {
 // Kernel is the Mounter of the real node.
 type Kernel struct{}
 
-// Mount implements Mounter.
+// Mount implements Mounter. What is in memory stays there, where the kernel can
+// keep it from being swapped out: it may be secret.
 func (Kernel) Mount(source, target, fstype string, flags uintptr, data string) error {
+	if fstype == "tmpfs" && canKeepFromSwap() {
+		data = strings.TrimPrefix(data+",noswap", ",")
+	}
 	if err := unix.Mount(source, target, fstype, flags, data); err != nil {
 		return fmt.Errorf("mount %s at %s: %w", source, target, err)
 	}
 	return nil
 }
+
+// canKeepFromSwap tells whether tmpfs knows the option noswap (Linux 6.4).
+var canKeepFromSwap = sync.OnceValue(func() bool {
+	fd, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	return unix.FsconfigSetFlag(fd, "noswap") == nil
+})
 
 // Unmount implements Mounter. A busy mount is detached: it goes when its last
 // user does.

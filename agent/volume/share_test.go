@@ -34,6 +34,22 @@ func inOwnMounts(t *testing.T, fn func()) {
 	<-done
 }
 
+func TestMemoryIsMounted(t *testing.T) {
+	dir := t.TempDir()
+	inOwnMounts(t, func() {
+		k := volume.Kernel{}
+		for _, options := range []string{"", "size=4096"} {
+			if err := k.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID, options); err != nil {
+				t.Errorf("with options %q: %v", options, err)
+				continue
+			}
+			if err := k.Unmount(dir); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
 func TestShare(t *testing.T) {
 	dir := t.TempDir()
 	volumeDir := filepath.Join(dir, "v")
