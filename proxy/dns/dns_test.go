@@ -47,6 +47,7 @@ func serve(t *testing.T, handler dns.HandlerFunc, objects ...runtime.Object) str
 		ResolvConf: filepath.Join(t.TempDir(), "none"), Source: source,
 	})
 	s.handler.forward.servers = func() []string { return []string{upstream} }
+	s.handler.turn = func(int) int { return 0 }
 	run(t, s)
 	return fmt.Sprintf("127.0.0.1:%d", s.cfg.Port)
 }
@@ -236,6 +237,19 @@ func TestResolvConfLeavesOutThisServer(t *testing.T) {
 	r := resolvConf{path: path, own: []netip.Addr{netip.MustParseAddr("10.43.0.10")}, now: time.Now}
 	if got := r.list(); len(got) != 1 || got[0] != "192.0.2.53:53" {
 		t.Errorf("got %v, want only 192.0.2.53:53", got)
+	}
+}
+
+func TestAnswersTakeTurns(t *testing.T) {
+	h := handler{turn: func(n int) int { return n - 1 }}
+	record := func(last byte) dns.RR { return &dns.A{A: net.IPv4(10, 42, 0, last)} }
+	got := h.spread([]dns.RR{record(1), record(2), record(3)})
+	var order []byte
+	for _, rr := range got {
+		order = append(order, rr.(*dns.A).A.To4()[3])
+	}
+	if !bytes.Equal(order, []byte{3, 1, 2}) {
+		t.Errorf("the addresses come as %v", order)
 	}
 }
 

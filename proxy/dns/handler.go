@@ -3,6 +3,7 @@ package dns
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,8 @@ type handler struct {
 	forward *forwarder
 	flights singleflight.Group
 	metrics *metrics
+	// turn chooses which of n addresses an answer begins with.
+	turn func(n int) int
 }
 
 // ServeDNS implements dns.Handler.
@@ -74,7 +77,7 @@ func setEdns(resp, req *dns.Msg) {
 func (h *handler) fromZone(resp *dns.Msg, name string, q dns.Question) {
 	a := h.zone.resolve(name, q.Qtype)
 	resp.Authoritative, resp.RecursionAvailable = true, true
-	resp.Answer, resp.Extra = a.records, a.extra
+	resp.Answer, resp.Extra = h.spread(a.records), a.extra
 	restoreCase(resp.Answer, name, q.Name)
 	if a.alias != "" && q.Qtype != dns.TypeCNAME {
 		h.follow(resp, a.alias, q.Qtype)
@@ -86,6 +89,16 @@ func (h *handler) fromZone(resp *dns.Msg, name string, q dns.Question) {
 	if len(resp.Answer) == 0 {
 		resp.Ns = []dns.RR{h.zone.soa()}
 	}
+}
+
+// spread has each answer begin with another address, since most clients take the
+// first.
+func (h *handler) spread(records []dns.RR) []dns.RR {
+	if len(records) < 2 {
+		return records
+	}
+	first := h.turn(len(records))
+	return slices.Concat(records[first:], records[:first])
 }
 
 // restoreCase gives the records the name as it was asked for: clients that mix

@@ -6,6 +6,7 @@ package dns
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strconv"
@@ -45,10 +46,11 @@ func New(cfg Config) *Server {
 	}
 	upstream := &resolvConf{path: cfg.ResolvConf, own: cfg.Listen, now: time.Now}
 	return &Server{cfg: cfg, handler: &handler{
-		zone:    &zone{origin: dns.CanonicalName(cfg.Domain), source: cfg.Source},
+		zone:    &zone{origin: dns.CanonicalName(cfg.Domain), source: cfg.Source, servers: cfg.Listen},
 		cache:   newResponseCache(time.Now),
 		forward: &forwarder{servers: upstream.list},
 		metrics: newMetrics(),
+		turn:    rand.IntN,
 	}}
 }
 

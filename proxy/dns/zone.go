@@ -23,10 +23,14 @@ const ttl = 5
 //	A-D-D-R.NAMESPACE.pod.ZONE                A, AAAA
 //	dns-version.ZONE                          TXT
 //	addresses of services and endpoints       PTR
+//
+// and ns.dns.ZONE, the zone's own server.
 type zone struct {
 	// origin is the zone's name in lower case, with the dot at its end.
 	origin string
 	source Source
+	// servers are the addresses that the zone is served on.
+	servers []netip.Addr
 }
 
 // answer is what a zone says of a name.
@@ -54,8 +58,21 @@ func (z *zone) resolve(name string, qtype uint16) answer {
 		return z.pod(name, labels[:last], qtype)
 	case labels[last] == "dns-version" && last == 0:
 		return z.text(name, schemaVersion, qtype)
+	case labels[last] == "dns" && last == 0:
+		return answer{exists: true}
+	case labels[last] == "dns" && last == 1 && labels[0] == "ns":
+		return z.server(name, qtype)
 	}
 	return answer{}
+}
+
+// server answers for the name in the zone's NS record.
+func (z *zone) server(name string, qtype uint16) answer {
+	a := answer{exists: true}
+	for _, addr := range z.servers {
+		a.records = append(a.records, addressRecords(name, qtype, addr)...)
+	}
+	return a
 }
 
 func (z *zone) apex(qtype uint16) answer {
@@ -64,7 +81,9 @@ func (z *zone) apex(qtype uint16) answer {
 	case dns.TypeSOA:
 		a.records = []dns.RR{z.soa()}
 	case dns.TypeNS:
-		a.records = []dns.RR{&dns.NS{Hdr: header(z.origin, dns.TypeNS), Ns: "ns.dns." + z.origin}}
+		ns := "ns.dns." + z.origin
+		a.records = []dns.RR{&dns.NS{Hdr: header(z.origin, dns.TypeNS), Ns: ns}}
+		a.extra = append(z.server(ns, dns.TypeA).records, z.server(ns, dns.TypeAAAA).records...)
 	}
 	return a
 }
