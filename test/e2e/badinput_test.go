@@ -37,7 +37,7 @@ func TestUsage(t *testing.T) {
 		{"server --config " + config, `^skiff: ` + config + `: there is no key "data-dirr", did you mean "?data-dir"?\?$`},
 		{"server --cluster-cidr 10.42.0.0/33", `^skiff: cluster-cidr: "10.42.0.0/33" is not an address range`},
 		{"server --disable dnss", `^skiff: disable: there is no part "dnss"`},
-		{"server --https-port 0", `^skiff: https-port: 0 is not a port`},
+		{"server --https-port 0", `^skiff: https-port: "0" is not a port`},
 	} {
 		refused(t, h.Run("skiff", strings.Fields(tc.args)...), 2, tc.message)
 	}

@@ -60,8 +60,10 @@ type Host struct {
 	// Binary is the skiff that runs here.
 	Binary string
 
-	t     testing.TB
-	place *place
+	t       testing.TB
+	place   *place
+	network *Network
+	gateway netip.Addr
 	// resolvConf is a file, "" for the machine's own.
 	resolvConf string
 	empty      State // the namespace before any skiff
@@ -80,18 +82,14 @@ func New(t testing.TB, cfg Config) *Host {
 	p := newPlace(t)
 	h := &Host{
 		Name: p.name, Dir: p.dir, NodeName: cfg.NodeName, Binary: binary, t: t, place: p,
+		network: cfg.Network, gateway: cfg.Gateway,
 		DataDir: p.dataDir(), Kubeconfig: p.kubeconfig(), ConfigFile: p.configFile(),
 	}
 	if h.NodeName == "" {
 		h.NodeName = "box"
 	}
 	t.Cleanup(h.remove)
-	if cfg.Network != nil {
-		h.Addr, err = cfg.Network.attach(p, cfg.Gateway)
-	} else {
-		h.Addr, err = p.linkToNowhere()
-	}
-	if err != nil {
+	if h.Addr, err = h.connect(); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.writeConfig(h.NodeName); err != nil {

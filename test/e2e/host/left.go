@@ -27,8 +27,12 @@ func (h *Host) Left() []string {
 		left = append(left, "in the network namespace: "+describeProcess(pid))
 	}
 	in := instance.Of(h.DataDir)
-	left = append(left, h.leftMounts(in)...)
-	left = append(left, h.leftCgroups(in)...)
+	for _, point := range h.mounts(in) {
+		left = append(left, "mount "+point)
+	}
+	for _, dir := range cgroups(in) {
+		left = append(left, "cgroup "+dir)
+	}
 	for _, path := range []string{h.DataDir + "/*", h.Kubeconfig, in.RunDir(), "/var/lib/cni/results/" + in.Network() + "-*"} {
 		found, err := filepath.Glob(path)
 		if err != nil {
@@ -41,7 +45,9 @@ func (h *Host) Left() []string {
 	return left
 }
 
-func (h *Host) leftMounts(in instance.Instance) (left []string) {
+// mounts are the mount points below the instance's folders, in the order that
+// they were made.
+func (h *Host) mounts(in instance.Instance) []string {
 	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
 		ours := strings.HasPrefix(m.Mountpoint, h.DataDir+"/") || strings.HasPrefix(m.Mountpoint, in.RunDir()+"/")
 		return !ours, false
@@ -49,24 +55,11 @@ func (h *Host) leftMounts(in instance.Instance) (left []string) {
 	if err != nil {
 		h.t.Error(err)
 	}
-	for _, m := range mounts {
-		left = append(left, "mount "+m.Mountpoint)
+	points := make([]string, len(mounts))
+	for i, m := range mounts {
+		points[i] = m.Mountpoint
 	}
-	return left
-}
-
-// leftCgroups finds cgroups of both versions, with what runs in them.
-func (h *Host) leftCgroups(in instance.Instance) (left []string) {
-	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
-		found, err := filepath.Glob(root + in.CgroupParent())
-		if err != nil {
-			h.t.Error(err)
-		}
-		for _, f := range found {
-			left = append(left, "cgroup "+f)
-		}
-	}
-	return left
+	return points
 }
 
 func describeProcess(pid int) string {

@@ -42,9 +42,13 @@ func NewNetwork(t testing.TB) *Network {
 }
 
 // attach joins a host to the network by a pair of links, and lets its default
-// route lead to the gateway, if that is valid.
-func (n *Network) attach(p *place, gateway netip.Addr) (netip.Addr, error) {
-	n.last = n.last.Next()
+// route lead to the gateway, if that is valid. The host gets the address, or the
+// next one if it has none yet.
+func (n *Network) attach(p *place, gateway, addr netip.Addr) (netip.Addr, error) {
+	if !addr.IsValid() {
+		n.last = n.last.Next()
+		addr = n.last
+	}
 	host, err := netns.GetFromName(p.name)
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("open namespace %s: %w", p.name, err)
@@ -55,7 +59,7 @@ func (n *Network) attach(p *place, gateway netip.Addr) (netip.Addr, error) {
 		if err != nil {
 			return err
 		}
-		port := fmt.Sprintf("port%d", n.last.As4()[3])
+		port := fmt.Sprintf("port%d", addr.As4()[3])
 		err = netlink.LinkAdd(&netlink.Veth{
 			LinkAttrs: netlink.LinkAttrs{Name: port, MasterIndex: lan.Attrs().Index},
 			PeerName:  uplink, PeerNamespace: netlink.NsFd(int(host)),
@@ -68,8 +72,8 @@ func (n *Network) attach(p *place, gateway netip.Addr) (netip.Addr, error) {
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	return n.last, p.inside(func() error {
-		if err := p.addressUplink(netip.PrefixFrom(n.last, alone.Bits())); err != nil || !gateway.IsValid() {
+	return addr, p.inside(func() error {
+		if err := p.addressUplink(netip.PrefixFrom(addr, alone.Bits())); err != nil || !gateway.IsValid() {
 			return err
 		}
 		return netlink.RouteAdd(&netlink.Route{Gw: gateway.AsSlice()})
