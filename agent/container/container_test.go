@@ -255,6 +255,29 @@ func TestSandbox(t *testing.T) {
 	}
 }
 
+func TestSandboxSeccomp(t *testing.T) {
+	for _, c := range []struct {
+		spec string
+		want runtimeapi.SecurityProfile_ProfileType
+	}{
+		{`{containers: [{name: a}]}`, runtimeapi.SecurityProfile_Unconfined},
+		{`{shareProcessNamespace: true, containers: [{name: a}]}`, runtimeapi.SecurityProfile_RuntimeDefault},
+		{`{hostPID: true, containers: [{name: a}]}`, runtimeapi.SecurityProfile_RuntimeDefault},
+	} {
+		pod := &corev1.Pod{}
+		if err := yaml.UnmarshalStrict([]byte(c.spec), &pod.Spec); err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := testNode(t).Sandbox(pod, 0, Features{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cfg.Linux.SecurityContext.Seccomp.ProfileType; got != c.want {
+			t.Errorf("%s: %s, want %s", c.spec, got, c.want)
+		}
+	}
+}
+
 func TestQOS(t *testing.T) {
 	for _, c := range []struct {
 		spec string

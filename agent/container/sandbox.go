@@ -43,12 +43,13 @@ func (n *Node) Sandbox(pod *corev1.Pod, attempt uint32, features Features) (*run
 }
 
 func (n *Node) sandboxLinux(pod *corev1.Pod) *runtimeapi.LinuxPodSandboxConfig {
+	ns := namespaces(pod)
 	l := &runtimeapi.LinuxPodSandboxConfig{
 		Sysctls: map[string]string{},
 		SecurityContext: &runtimeapi.LinuxSandboxSecurityContext{
-			NamespaceOptions: namespaces(pod),
+			NamespaceOptions: ns,
 			Privileged:       anyPrivileged(pod),
-			Seccomp:          &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_RuntimeDefault},
+			Seccomp:          sandboxSeccomp(ns),
 		},
 	}
 	if n.Cgroups != nil {
@@ -64,6 +65,19 @@ func (n *Node) sandboxLinux(pod *corev1.Pod) *runtimeapi.LinuxPodSandboxConfig {
 	}
 	l.SecurityContext.SupplementalGroups, l.SecurityContext.SupplementalGroupsPolicy = groups(pod)
 	return l
+}
+
+// sandboxSeccomp is the profile of the process that holds the sandbox. It only
+// sleeps; a filter keeps those at bay who make it do something else, for which
+// they must see it: in a process namespace of theirs. Without that it is left out,
+// since to compile it takes an eighth of the processor time that a pod's start
+// costs.
+func sandboxSeccomp(ns *runtimeapi.NamespaceOption) *runtimeapi.SecurityProfile {
+	profile := runtimeapi.SecurityProfile_RuntimeDefault
+	if ns.Pid == runtimeapi.NamespaceMode_CONTAINER {
+		profile = runtimeapi.SecurityProfile_Unconfined
+	}
+	return &runtimeapi.SecurityProfile{ProfileType: profile}
 }
 
 func anyPrivileged(pod *corev1.Pod) bool {
