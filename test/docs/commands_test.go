@@ -48,7 +48,14 @@ var (
 // help is what `skiff COMMAND --help` tells.
 type help struct{ flags, commands []string }
 
+// helps are those that were asked for.
+var helps = map[string]help{}
+
 func (c *cluster) help(command ...string) (help, error) {
+	key := strings.Join(command, " ")
+	if h, ok := helps[key]; ok {
+		return h, nil
+	}
 	out, err := c.run("", "skiff", append(slices.Clone(command), "--help")...)
 	if err != nil {
 		return help{}, err
@@ -65,6 +72,7 @@ func (c *cluster) help(command ...string) (help, error) {
 			h.commands = append(h.commands, m[1])
 		}
 	}
+	helps[key] = h
 	return h, nil
 }
 

@@ -12,7 +12,7 @@ func TestMistakes(t *testing.T) {
 		{"sh", "skiff serve", "there is no command serve"},
 		{"sh", "skiff images imports FILE", "there is no command imports"},
 		{"sh", "sudo bin/skiff server --data-dri /x &", "has no flag --data-dri"},
-		{"sh", "skiff server --https-port 0", "0 is not a port"},
+		{"sh", "skiff server --https-port 0", "is not a port"},
 		{"sh", "skiff agent --servers https://HOST:6443", "has no flag --servers"},
 		{"sh", "skiff version --output xml", "xml"},
 		{"sh", "skiff kubectl get podz", "podz"},
