@@ -69,7 +69,7 @@ func New(cfg Config, factory informers.SharedInformerFactory) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.services, err = newRules(service.Node{Name: cfg.NodeName, Local: p.ownAddresses()}, factory, plane)
+	p.services, err = newRules(service.Node{Name: cfg.NodeName, Local: p.ownAddresses(), IPs: cfg.NodeIPs}, factory, plane)
 	return p, err
 }
 

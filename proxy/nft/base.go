@@ -2,6 +2,7 @@ package nft
 
 import (
 	"fmt"
+	"hash/fnv"
 	"net/netip"
 
 	"github.com/google/nftables"
@@ -14,6 +15,7 @@ import (
 const (
 	chainDispatch    = "dispatch"
 	chainClosed      = "closed"
+	chainFirewall    = "firewall"
 	chainRange       = "service-range"
 	chainReject      = "reject"
 	chainDrop        = "drop"
@@ -36,6 +38,7 @@ func (t *Table) makeSets() error {
 		{&t.nodePorts, nftables.Set{Name: "nodeports", IsMap: true, KeyType: nodePortType, DataType: nftables.TypeVerdict}},
 		{&t.closed, nftables.Set{Name: "closed-services", IsMap: true, KeyType: serviceType, DataType: nftables.TypeVerdict}},
 		{&t.closedNodePorts, nftables.Set{Name: "closed-nodeports", IsMap: true, KeyType: nodePortType, DataType: nftables.TypeVerdict}},
+		{&t.firewall, nftables.Set{Name: "firewall-services", IsMap: true, KeyType: serviceType, DataType: nftables.TypeVerdict}},
 		{&t.endpoints, nftables.Set{Name: "endpoints", IsMap: true, KeyType: nftables.MustConcatSetType(addr, proto, port, index), DataType: endpoint}},
 		{&t.affinity, nftables.Set{Name: "affinity", IsMap: true, KeyType: nftables.MustConcatSetType(addr, addr, proto, port), DataType: endpoint, HasTimeout: true, Dynamic: true, Size: affinitySize}},
 		{&t.hairpin, nftables.Set{Name: "hairpin", KeyType: nftables.MustConcatSetType(addr, addr)}},
@@ -83,6 +86,7 @@ func (t *Table) makeBase() {
 		rule(f.toThisNode(), f.registers().protocolAndPort().verdict(t.closedNodePorts)),
 	)
 	t.chain(chainRange, t.rejectRange()...)
+	t.chain(chainFirewall, f.registers().destination().protocolAndPort().verdict(t.firewall))
 
 	dispatch := jump(chainDispatch)
 	nat := func(name string, hook *nftables.ChainHook, priority *nftables.ChainPriority, rules ...[]expr.Any) {
@@ -92,14 +96,19 @@ func (t *Table) makeBase() {
 	nat("nat-output", nftables.ChainHookOutput, nftables.ChainPriorityNATDest, dispatch)
 	nat("nat-postrouting", nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, t.changeSource()...)
 
-	filter := func(name string, hook *nftables.ChainHook, rules ...[]expr.Any) {
-		t.hook(&nftables.Chain{Name: name, Type: nftables.ChainTypeFilter, Hooknum: hook, Priority: nftables.ChainPriorityFilter}, rules...)
+	filter := func(name string, hook *nftables.ChainHook, priority *nftables.ChainPriority, rules ...[]expr.Any) {
+		t.hook(&nftables.Chain{Name: name, Type: nftables.ChainTypeFilter, Hooknum: hook, Priority: priority}, rules...)
 	}
+	// Who may come in is decided while the packet still has the address that it was sent to.
+	early := nftables.ChainPriorityRef(*nftables.ChainPriorityNATDest - 10)
+	firewall := rule(newConnection(), jump(chainFirewall))
+	filter("firewall-prerouting", nftables.ChainHookPrerouting, early, firewall)
+	filter("firewall-output", nftables.ChainHookOutput, early, firewall)
 	closed := rule(newConnection(), jump(chainClosed))
 	outOfRange := rule(newConnection(), jump(chainRange))
-	filter("filter-input", nftables.ChainHookInput, closed)
-	filter("filter-forward", nftables.ChainHookForward, closed, outOfRange)
-	filter("filter-output", nftables.ChainHookOutput, closed, outOfRange)
+	filter("filter-input", nftables.ChainHookInput, nftables.ChainPriorityFilter, closed)
+	filter("filter-forward", nftables.ChainHookForward, nftables.ChainPriorityFilter, closed, outOfRange)
+	filter("filter-output", nftables.ChainHookOutput, nftables.ChainPriorityFilter, closed, outOfRange)
 }
 
 // insidePods returns rules that leave the chain for packets whose address is a
@@ -150,6 +159,32 @@ func (t *Table) changeSource() [][]expr.Any {
 		}
 	}
 	return rules
+}
+
+// guardName names the chain that lets in a set of sources, by which it is shared.
+func guardName(sources []netip.Prefix) string {
+	h := fnv.New64a()
+	for _, p := range sources {
+		fmt.Fprintln(h, p)
+	}
+	return fmt.Sprintf("from-%x", h.Sum64())
+}
+
+// makeGuard adds the chain that drops packets from elsewhere, if it is not there.
+func (t *Table) makeGuard(sources []netip.Prefix) string {
+	name := guardName(sources)
+	if t.guards[name] != nil {
+		return name
+	}
+	t.guards[name] = sources
+	var rules [][]expr.Any
+	for _, p := range sources {
+		if t.f.has(p.Addr()) {
+			rules = append(rules, rule(t.f.within(t.f.saddr, p, true), verdict(expr.VerdictReturn)))
+		}
+	}
+	t.chain(name, append(rules, verdict(expr.VerdictDrop))...)
+	return name
 }
 
 // way is how a frontend's packets are handled; frontends of the same way share a

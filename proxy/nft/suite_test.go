@@ -63,7 +63,25 @@ func (r reader) Dump() ([]string, error) {
 			rules[f].Endpoints = append(rules[f].Endpoints, eps[uint32(i)])
 		}
 	}
+	if err := r.readGuards(rules); err != nil {
+		return nil, err
+	}
 	return nfttest.Lines(rules), nil
+}
+
+func (r reader) readGuards(rules service.Rules) error {
+	elements, err := r.conn.GetSetElements(r.firewall)
+	if err != nil {
+		return err
+	}
+	for _, e := range elements {
+		for name, sources := range r.guards {
+			if bytes.Contains(e.Val, []byte(name+"\x00")) {
+				rules[parseFrontend(e.Key)].Sources = sources
+			}
+		}
+	}
+	return nil
 }
 
 // parseFrontend reads the key of a service, or of a node port.

@@ -35,10 +35,12 @@ type Table struct {
 	conn  *nftables.Conn
 	table *nftables.Table
 
-	services, nodePorts, closed, closedNodePorts, endpoints, affinity, hairpin *nftables.Set
+	services, nodePorts, closed, closedNodePorts, firewall, endpoints, affinity, hairpin *nftables.Set
 
-	// ways are the chains that exist.
-	ways map[way]bool
+	// ways are the chains that exist, guards those that keep others than their
+	// sources out.
+	ways   map[way]bool
+	guards map[string][]netip.Prefix
 	// own counts the backends that have an address of this node.
 	own map[netip.Addr]int
 }
@@ -73,7 +75,7 @@ func dial() (*nftables.Conn, error) {
 
 // Reset replaces whatever is in the table by rules, in one transaction.
 func (t *Table) Reset(rules service.Rules) error {
-	t.ways, t.own = map[way]bool{}, map[netip.Addr]int{}
+	t.ways, t.guards, t.own = map[way]bool{}, map[string][]netip.Prefix{}, map[netip.Addr]int{}
 	// Adding first makes deleting succeed whether the table is there or not.
 	t.conn.AddTable(t.table)
 	t.conn.DelTable(t.table)

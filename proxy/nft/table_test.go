@@ -189,6 +189,39 @@ func TestClosedFrontends(t *testing.T) {
 	}
 }
 
+func TestSourcesAreLetIn(t *testing.T) {
+	inNamespace(t)
+	answering(t, "10.42.0.5:8080")
+	f := frontend("203.0.113.9:80", service.TCP)
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, external, _ := net.ParseCIDR("203.0.113.0/24")
+	if err := netlink.RouteAdd(&netlink.Route{LinkIndex: lo.Attrs().Index, Dst: external, Src: net.IPv4(192, 0, 2, 1), Scope: netlink.SCOPE_LINK}); err != nil {
+		t.Fatal(err)
+	}
+	now := service.Rules{f: backend("10.42.0.5:8080")}
+	table := newTable(t, now)
+	for _, step := range []struct {
+		sources string
+		let     bool
+	}{{"", true}, {"198.51.100.0/24", false}, {"192.0.2.0/24", true}, {"198.51.100.0/24", false}, {"", true}} {
+		next := service.Rules{f: backend("10.42.0.5:8080")}
+		if step.sources != "" {
+			next[f].Sources = []netip.Prefix{netip.MustParsePrefix(step.sources)}
+		}
+		if err := table.Apply(service.Diff(now, next)); err != nil {
+			t.Fatal(err)
+		}
+		now = next
+		// Packets that this node itself sends are dropped with an error.
+		if got, err := connect("203.0.113.9:80"); (err == nil) != step.let {
+			t.Errorf("with sources %q: %q, %v", step.sources, got, err)
+		}
+	}
+}
+
 func TestNodePortIsOnEveryAddressButLoopback(t *testing.T) {
 	inNamespace(t)
 	answering(t, "10.42.0.5:8080")

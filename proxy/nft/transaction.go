@@ -33,7 +33,8 @@ func (tx *transaction) add(set *nftables.Set, e nftables.SetElement) {
 }
 
 func (tx *transaction) change(c service.Change) {
-	tx.changeVerdict(c)
+	tx.move(c.Frontend, tx.placeOf(c.Frontend, c.Old), tx.placeOf(c.Frontend, c.New))
+	tx.move(c.Frontend, tx.guardOf(c.Frontend, c.Old), tx.guardOf(c.Frontend, c.New))
 	tx.changeEndpoints(c)
 	tx.changeOwn(c)
 }
@@ -62,14 +63,23 @@ func (tx *transaction) placeOf(f service.Frontend, b *service.Backend) place {
 	}
 }
 
-func (tx *transaction) changeVerdict(c service.Change) {
-	was, is := tx.placeOf(c.Frontend, c.Old), tx.placeOf(c.Frontend, c.New)
+// guardOf is where a frontend's sources are checked, the zero place if all may
+// come, as they always may to a node port.
+func (tx *transaction) guardOf(f service.Frontend, b *service.Backend) place {
+	if b == nil || len(b.Sources) == 0 || f.IsNodePort() {
+		return place{}
+	}
+	return place{tx.firewall, tx.makeGuard(b.Sources)}
+}
+
+// move takes a frontend out of one verdict map and puts it into another.
+func (tx *transaction) move(f service.Frontend, was, is place) {
 	if was == is {
 		return
 	}
-	key := serviceKey(c.Frontend)
-	if c.Frontend.IsNodePort() {
-		key = nodePortKey(c.Frontend)
+	key := serviceKey(f)
+	if f.IsNodePort() {
+		key = nodePortKey(f)
 	}
 	if was.set != nil {
 		tx.remove(was.set, key)

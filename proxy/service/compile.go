@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +18,8 @@ type Node struct {
 	Zone string
 	// Local are addresses of services that this node answers itself (DNS).
 	Local []netip.Addr
+	// IPs are the node's own addresses.
+	IPs []netip.Addr
 }
 
 // Compile returns the frontends of one service. Services without a cluster
@@ -71,9 +74,14 @@ func (c *compiler) family(clusterIP netip.Addr, all []*discoveryv1.EndpointSlice
 	if c.svc.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal {
 		external, masquerade = local, MasqueradeNever
 	}
-	for _, ip := range c.externalAddresses() {
+	for _, ip := range c.svc.Spec.ExternalIPs {
 		if addr, err := netip.ParseAddr(ip); err == nil && addr.Is4() == clusterIP.Is4() {
 			c.add(addr, c.port.Port, external, cluster, masquerade)
+		}
+	}
+	for _, ip := range c.loadBalancerAddresses() {
+		if addr, err := netip.ParseAddr(ip); err == nil && addr.Is4() == clusterIP.Is4() {
+			c.add(addr, c.port.Port, external, cluster, masquerade).Sources = c.sources(addr)
 		}
 	}
 	if c.port.NodePort != 0 {
@@ -81,8 +89,7 @@ func (c *compiler) family(clusterIP netip.Addr, all []*discoveryv1.EndpointSlice
 	}
 }
 
-func (c *compiler) externalAddresses() []string {
-	addresses := slices.Clone(c.svc.Spec.ExternalIPs)
+func (c *compiler) loadBalancerAddresses() (addresses []string) {
 	for _, ingress := range c.svc.Status.LoadBalancer.Ingress {
 		if ingress.IP != "" && (ingress.IPMode == nil || *ingress.IPMode == corev1.LoadBalancerIPModeVIP) {
 			addresses = append(addresses, ingress.IP)
@@ -91,7 +98,26 @@ func (c *compiler) externalAddresses() []string {
 	return addresses
 }
 
-func (c *compiler) add(addr netip.Addr, port int32, endpoints, everywhere []netip.AddrPort, masquerade Masquerade) {
+// sources are whom a load balancer's address lets in. Where it is also an address
+// of this node, packets that the node sends come from it.
+func (c *compiler) sources(balancer netip.Addr) (allowed []netip.Prefix) {
+	ownToo := false
+	for _, text := range c.svc.Spec.LoadBalancerSourceRanges {
+		p, err := netip.ParsePrefix(strings.TrimSpace(text))
+		if err != nil || p.Addr().Is4() != balancer.Is4() {
+			continue
+		}
+		allowed = append(allowed, p.Masked())
+		ownToo = ownToo || slices.ContainsFunc(c.node.IPs, p.Contains)
+	}
+	if len(c.svc.Spec.LoadBalancerSourceRanges) > 0 && (ownToo || len(allowed) == 0) {
+		// Ranges of the other family alone let nobody else in.
+		allowed = append(allowed, netip.PrefixFrom(balancer, balancer.BitLen()))
+	}
+	return allowed
+}
+
+func (c *compiler) add(addr netip.Addr, port int32, endpoints, everywhere []netip.AddrPort, masquerade Masquerade) *Backend {
 	b := &Backend{Endpoints: endpoints, Masquerade: masquerade, Own: c.ownOf(endpoints)}
 	switch {
 	case len(endpoints) > 0:
@@ -102,6 +128,7 @@ func (c *compiler) add(addr netip.Addr, port int32, endpoints, everywhere []neti
 		b.Action = Reject
 	}
 	c.rules[Frontend{Addr: addr, Protocol: protocolOf(c.port.Protocol), Port: uint16(port)}] = b
+	return b
 }
 
 func (c *compiler) ownOf(endpoints []netip.AddrPort) (own []netip.Addr) {

@@ -35,7 +35,7 @@ func TestCompile(t *testing.T) {
 				t.Fatal(err)
 			}
 			svc, list := decode(t, archive.Files[0].Data)
-			node := service.Node{Name: "n1", Zone: "z1", Local: []netip.Addr{netip.MustParseAddr("10.43.0.10")}}
+			node := service.Node{Name: "n1", Zone: "z1", Local: []netip.Addr{netip.MustParseAddr("10.43.0.10")}, IPs: []netip.Addr{netip.MustParseAddr("192.0.2.7")}}
 			got := describe(service.Compile(node, svc, list))
 			if *update {
 				archive.Files[1].Data = []byte(got)
@@ -73,6 +73,9 @@ func describe(rules service.Rules) string {
 		line := fmt.Sprintf("%s %s", f, []string{"forward", "reject", "drop"}[b.Action])
 		if b.Action == service.Forward {
 			line += fmt.Sprintf(" %v own %v affinity %v", b.Endpoints, b.Own, b.Affinity)
+		}
+		if len(b.Sources) > 0 {
+			line += fmt.Sprintf(" from %v", b.Sources)
 		}
 		lines = append(lines, line+" masquerade "+[]string{"outside", "always", "never"}[b.Masquerade]+"\n")
 	}

@@ -99,11 +99,15 @@ type Backend struct {
 	// Own are the addresses among Endpoints that are on this node, sorted: one
 	// of them that reaches itself through the service needs its source changed.
 	Own []netip.Addr
+	// Sources are whom packets may come from, all others' are dropped; empty is
+	// everyone.
+	Sources []netip.Prefix
 }
 
 // Equal tells whether two backends are the same.
 func (b *Backend) Equal(o *Backend) bool {
-	return b.Action == o.Action && b.Affinity == o.Affinity && b.Masquerade == o.Masquerade && slices.Equal(b.Endpoints, o.Endpoints) && slices.Equal(b.Own, o.Own)
+	return b.Action == o.Action && b.Affinity == o.Affinity && b.Masquerade == o.Masquerade &&
+		slices.Equal(b.Endpoints, o.Endpoints) && slices.Equal(b.Own, o.Own) && slices.Equal(b.Sources, o.Sources)
 }
 
 // Rules are the backends of frontends.

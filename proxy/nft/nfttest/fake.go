@@ -66,14 +66,17 @@ func (f *Fake) Dump() ([]string, error) {
 // Lines describes rules in a form that can be compared.
 func Lines(rules service.Rules) (lines []string) {
 	for f, b := range rules {
+		line := fmt.Sprintf("%s -> %v", f, b.Endpoints)
 		switch b.Action {
 		case service.Reject:
-			lines = append(lines, fmt.Sprintf("%s reject", f))
+			line = fmt.Sprintf("%s reject", f)
 		case service.Drop:
-			lines = append(lines, fmt.Sprintf("%s drop", f))
-		default:
-			lines = append(lines, fmt.Sprintf("%s -> %v", f, b.Endpoints))
+			line = fmt.Sprintf("%s drop", f)
 		}
+		if len(b.Sources) > 0 && !f.IsNodePort() {
+			line += fmt.Sprintf(" from %v", b.Sources)
+		}
+		lines = append(lines, line)
 	}
 	slices.Sort(lines)
 	return lines

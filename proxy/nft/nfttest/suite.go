@@ -71,6 +71,9 @@ func randomFrontend(random *rand.Rand) service.Frontend {
 
 func randomBackend(random *rand.Rand) *service.Backend {
 	b := &service.Backend{Action: service.Action(random.IntN(3)), Masquerade: service.Masquerade(random.IntN(3))}
+	if random.IntN(4) == 0 {
+		b.Sources = []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, 100, 0}), 24+random.IntN(2))}
+	}
 	if b.Action != service.Forward {
 		return b
 	}
