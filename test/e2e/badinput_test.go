@@ -46,11 +46,17 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// TestTaken starts a second server where a first one runs.
+// TestTaken starts a second server where a first one runs. `skiff check` knows.
 func TestTaken(t *testing.T) {
 	t.Parallel()
 	h := host.New(t, host.Config{})
+	if r := h.Run("skiff", "check"); r.Code != 0 {
+		t.Errorf("a box on which a server can run does not pass its check: code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
 	h.Start()
+	if r := h.Run("skiff", "check"); r.Code != 1 || !strings.Contains(r.Stdout, "6443") {
+		t.Errorf("check while a server has the port: code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
 	other := filepath.Join(h.Dir, "other")
 	refused(t, h.Run("skiff", "server", "--data-dir", other, "--write-kubeconfig", other+".yaml"), 1,
 		`^skiff: https-port: cannot listen on 0\.0\.0\.0:6443, stop what does \(ss -tlnp\) or choose another port: .*address already in use$`)
@@ -224,8 +230,11 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("a write on a full disk: code %d, %s", r.Code, r.Stderr)
 	}
 	h.Kubectl("get", "configmap", "early")
+	archive := writeArchive(t, h.Dir, "skiff.test/large:v1")
+	refused(t, h.Run("skiff", "images", "import", archive), 1, `^skiff: images import: `+archive+`: .*no space left on device`)
 	free()
 	h.Kubectl("create", "configmap", "later")
+	h.Import(archive)
 	h.Stop()
 
 	free = fill(t, filepath.Join(h.DataDir, "ballast"))
