@@ -25,9 +25,10 @@ import (
 // cluster is a scheduler at work, in the virtual time of a bubble, on a fake API whose binding subresource sets
 // the pod's node, as the real one does.
 type cluster struct {
-	t      *testing.T
-	client *fake.Clientset
-	events chan string
+	t         *testing.T
+	client    *fake.Clientset
+	events    chan string
+	scheduler *scheduler.Scheduler
 }
 
 func start(t *testing.T, objects ...runtime.Object) *cluster {
@@ -39,6 +40,7 @@ func start(t *testing.T, objects ...runtime.Object) *cluster {
 	if err != nil {
 		t.Fatalf("New: %v", err)
 	}
+	c.scheduler = s
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
