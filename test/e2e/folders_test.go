@@ -62,6 +62,47 @@ kind: Namespace
 metadata: {name: shop}
 `
 
+// TestTruncatedImage has a broken archive among good ones, in the folder that is
+// read at the start and on the command line.
+func TestTruncatedImage(t *testing.T) {
+	t.Parallel()
+	h := host.New(t, host.Config{})
+	images := folder(t, h, "images")
+	truncate := func(path string) string {
+		t.Helper()
+		info, err := os.Stat(path)
+		if err == nil {
+			err = os.Truncate(path, info.Size()/2)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	broken := truncate(writeArchive(t, images, "skiff.test/broken:v1"))
+	writeArchive(t, images, "skiff.test/good:v1")
+	h.Start()
+	h.Kubectl("run", "good", "--image=skiff.test/good:v1", "--image-pull-policy=Never", "--", "probe", "serve")
+	h.Kubectl("wait", "--for=condition=Ready", "pod/good", "--timeout=60s")
+	if log := h.Log(); !strings.Contains(log, broken) {
+		t.Errorf("the log does not name %s:\n%s", broken, log)
+	}
+
+	broken2 := truncate(writeArchive(t, h.Dir, "skiff.test/broken:v2"))
+	good2 := writeArchive(t, h.Dir, "skiff.test/good:v2")
+	r := h.Run("skiff", "images", "import", broken2, good2)
+	refused(t, r, 1, `^skiff: images import: `+broken2+`: `)
+	if r.Stdout != "skiff.test/good:v2\n" {
+		t.Errorf("imported %q", r.Stdout)
+	}
+	list := h.Skiff("images", "list")
+	for name, want := range map[string]bool{"good:v1": true, "good:v2": true, "broken:v1": false, "broken:v2": false} {
+		if strings.Contains(list, name) != want {
+			t.Errorf("%s is listed: %v, want %v\n%s", name, !want, want, list)
+		}
+	}
+}
+
 // folder makes a folder of the host's data folder, which may not exist yet.
 func folder(t *testing.T, h *host.Host, name string) string {
 	t.Helper()
