@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"skiff/datadir"
 	"skiff/runtime/payload"
 )
 
@@ -42,10 +43,10 @@ func runKubectl(c *cli.Context) error {
 	return fmt.Errorf("kubectl: run %s: %w", path, err)
 }
 
-// kubectlDir is the server's own folder for root, and a folder of the user's
-// cache for others.
+// kubectlDir is the server's own folder for root where there is one, and a folder
+// of the user's cache otherwise: a data folder is made by a server alone.
 func kubectlDir(dataDir string) string {
-	if os.Geteuid() == 0 {
+	if m, err := datadir.ReadMarker(dataDir); err == nil && m != nil && os.Geteuid() == 0 {
 		return filepath.Join(dataDir, "bin")
 	}
 	cache, err := os.UserCacheDir()

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 
 	"skiff/atomicfile"
 )
@@ -30,7 +29,7 @@ func Open(path string, as Role) (*Dir, error) {
 		return nil, err
 	}
 	d := &Dir{path: path}
-	if d.lock, err = lock(path, as); err != nil {
+	if d.lock, err = Lock(path, as); err != nil {
 		return nil, err
 	}
 	if err := d.open(made); err != nil {
@@ -58,7 +57,8 @@ func (d *Dir) open(made []string) error {
 	d.marker = *m
 	return d.Update(func(m *Marker) {
 		m.setVersion()
-		m.AddMade(made...)
+		m.Place = here()
+		m.addMade(made...)
 		m.Foreign = append(m.Foreign, foreign...)
 	})
 }
@@ -67,11 +67,7 @@ func (d *Dir) open(made []string) error {
 func (d *Dir) Path() string { return d.path }
 
 // Marker returns what is known of the folder.
-func (d *Dir) Marker() Marker {
-	m := d.marker
-	m.Made, m.Foreign = slices.Clone(m.Made), slices.Clone(m.Foreign)
-	return m
-}
+func (d *Dir) Marker() Marker { return d.marker.clone() }
 
 // Update changes the marker; it writes nothing if that makes no difference.
 // Calls must not overlap.
@@ -99,17 +95,21 @@ func (d *Dir) Update(change func(*Marker)) error {
 	return nil
 }
 
-// MakeOutside makes a folder elsewhere, and notes it if it was missing. It is
-// noted first: one that is noted and was not made costs nothing.
+// MakeOutside makes a folder elsewhere, and notes it if it was missing.
 func (d *Dir) MakeOutside(path string) error {
-	missing := append(missingParents(path), path)
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
-	if err := d.Update(func(m *Marker) { m.AddMade(missing...) }); err != nil {
+	if err := d.NoteOutside(append(missingParents(path), path)...); err != nil {
 		return err
 	}
 	return os.MkdirAll(path, 0o755)
+}
+
+// NoteOutside notes files and folders that are to be made elsewhere: before, as
+// one that is noted and was not made costs nothing.
+func (d *Dir) NoteOutside(paths ...string) error {
+	return d.Update(func(m *Marker) { m.addMade(paths...) })
 }
 
 // Close gives the folder up.

@@ -25,8 +25,10 @@ func lockFile(dir string) string { return filepath.Join(dir, "lock") }
 // can be written over, but not made anew.
 func record(pid int, as Role) []byte { return fmt.Appendf(nil, "%-10d %-12s\n", pid, as) }
 
-// lock takes the folder's lock, which ends with the process at the latest.
-func lock(dir string, as Role) (*os.File, error) {
+// Lock takes the lock of a folder that is there, and nothing more: its marker is
+// not looked at. The lock ends when the file is closed, or with the process. It
+// returns an InUseError if another process has it.
+func Lock(dir string, as Role) (*os.File, error) {
 	f, err := os.OpenFile(lockFile(dir), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err

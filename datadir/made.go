@@ -34,11 +34,12 @@ func missingParents(path string) (missing []string) {
 	}
 }
 
-// RemoveMade removes those of the folders that are empty, inner ones first.
-func RemoveMade(dirs []string) error {
+// RemoveMade removes the files, and those of the folders that are empty, inner
+// ones first.
+func RemoveMade(paths []string) error {
 	var errs []error
-	for _, dir := range slices.Backward(dirs) {
-		err := os.Remove(dir)
+	for _, path := range slices.Backward(paths) {
+		err := os.Remove(path)
 		if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EBUSY) || errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

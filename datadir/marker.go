@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,11 +31,24 @@ type Marker struct {
 	// identity of its store.
 	Authority string `json:"authority,omitempty"`
 	Store     string `json:"store,omitempty"`
-	// Made are folders outside of the data folder that were made on its behalf,
-	// outer ones first.
+	// Place is where the last process worked.
+	Place Place `json:"place,omitzero"`
+	// ClusterDNS are the addresses that the node's loopback was given.
+	ClusterDNS []netip.Addr `json:"clusterDNS,omitempty"`
+	// RuntimeEndpoint is the socket of the runtime that the node's containers are
+	// in, "" for the embedded one.
+	RuntimeEndpoint string `json:"runtimeEndpoint,omitempty"`
+	// Made are folders and files outside of the data folder that were made on
+	// its behalf, outer ones first.
 	Made []string `json:"made,omitempty"`
 	// Foreign are names of what was in the folder before it became skiff's.
 	Foreign []string `json:"foreign,omitempty"`
+}
+
+func (m *Marker) clone() Marker {
+	c := *m
+	c.ClusterDNS, c.Made, c.Foreign = slices.Clone(m.ClusterDNS), slices.Clone(m.Made), slices.Clone(m.Foreign)
+	return c
 }
 
 // NewerError tells that a newer version used a data folder, which this one might
@@ -104,11 +118,11 @@ func (m *Marker) setVersion() {
 	m.Format, m.Skiff, m.Kubernetes = format, version.Skiff, version.Kubernetes
 }
 
-// AddMade notes folders that were made outside.
-func (m *Marker) AddMade(dirs ...string) {
-	for _, d := range dirs {
-		if !slices.Contains(m.Made, d) {
-			m.Made = append(m.Made, d)
+// addMade notes what was made outside.
+func (m *Marker) addMade(paths ...string) {
+	for _, p := range paths {
+		if !slices.Contains(m.Made, p) {
+			m.Made = append(m.Made, p)
 		}
 	}
 }

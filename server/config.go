@@ -80,8 +80,11 @@ func (c *Config) Validate() error {
 
 	if c.DataDir == "" {
 		bad("data-dir: must not be empty")
-	} else if abs, err := filepath.Abs(c.DataDir); err == nil {
-		c.DataDir = abs
+	}
+	for _, path := range []*string{&c.DataDir, &c.WriteKubeconfig} {
+		if abs, err := filepath.Abs(*path); err == nil && *path != "" {
+			*path = abs
+		}
 	}
 	if c.HTTPSPort < 1 || c.HTTPSPort > 65535 {
 		bad("https-port: %d is not a port, use 1 to 65535", c.HTTPSPort)

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -304,12 +303,5 @@ func (cp *controlPlane) writeKubeconfig() error {
 	if err != nil {
 		return err
 	}
-	path, err := filepath.Abs(cp.cfg.WriteKubeconfig)
-	if err != nil {
-		return err
-	}
-	if err := cp.state.dir.MakeOutside(filepath.Dir(path)); err != nil {
-		return err
-	}
-	return cp.state.pki.WriteKubeconfig(path, cp.cfg.URL(), admin)
+	return cp.state.pki.WriteKubeconfig(cp.cfg.WriteKubeconfig, cp.cfg.URL(), admin)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"skiff/agent/node"
 	"skiff/datadir"
 	"skiff/server/pki"
 )
@@ -23,7 +24,11 @@ func (c *Config) openDataDir() (*datadir.Dir, error) {
 		return nil, fmt.Errorf("data-dir: %w", err)
 	}
 	m := dir.Marker()
-	if err := errors.Join(c.nameNode(m.Node), c.checkCluster(m)); err != nil {
+	err = errors.Join(c.nameNode(m.Node), c.checkCluster(m))
+	if err == nil {
+		err = c.noteOutside(dir)
+	}
+	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
 	return dir, nil
@@ -76,5 +81,25 @@ func (c *Config) mark(dir *datadir.Dir, s *state) error {
 	}
 	return dir.Update(func(m *datadir.Marker) {
 		m.Node, m.Authority, m.Store = c.NodeName, s.pki.Server.Hash(), s.store.Cluster()
+		m.ClusterDNS, m.RuntimeEndpoint = c.ClusterDNS, c.Node.ContainerRuntimeEndpoint
 	})
+}
+
+// noteOutside makes the folders outside of the data folder that are about to be
+// used, so that uninstall knows which of them were not there before.
+func (c *Config) noteOutside(dir *datadir.Dir) error {
+	if !c.DisableAgent {
+		for _, folder := range node.OutsideDirs(c.nodeConfig()) {
+			if err := dir.MakeOutside(folder); err != nil {
+				return fmt.Errorf("make a folder for the network plugins: %w", err)
+			}
+		}
+	}
+	if c.WriteKubeconfig == "" {
+		return nil
+	}
+	if err := dir.MakeOutside(filepath.Dir(c.WriteKubeconfig)); err != nil {
+		return fmt.Errorf("write-kubeconfig: make its folder, or choose another file: %w", err)
+	}
+	return dir.NoteOutside(c.WriteKubeconfig)
 }

@@ -87,7 +87,6 @@ func listen(ctx context.Context, cfg Config) (net.Listener, error) {
 
 // state is what a server stands on.
 type state struct {
-	dir   *datadir.Dir
 	pki   *pki.PKI
 	store *cluster.Store
 	token pki.Token
@@ -99,7 +98,7 @@ type state struct {
 // openState opens everything that needs nothing else, at once: each part waits
 // for the disk.
 func openState(cfg Config, dir *datadir.Dir, observer Observer) (*state, error) {
-	s := &state{dir: dir}
+	s := &state{}
 	if !cfg.DisableAgent {
 		s.runtime = sync.OnceValues(func() (*node.Runtime, error) {
 			begin := time.Now()

@@ -53,7 +53,8 @@ func PurgeFor(dataDir string) PurgeConfig {
 		Layout:       LayoutFor(dataDir),
 		CgroupParent: in.CgroupParent(),
 		Network:      cni.ConfigFor(in, nil, 0),
-		Volumes:      []string{dataDir},
+		// What else is mounted in the data directory its owner mounted.
+		Volumes: []string{filepath.Join(dataDir, "pods")},
 	}
 	if dir, err := payload.Stage(filepath.Join(dataDir, "bin"), payload.Runc); err == nil {
 		c.Runc = filepath.Join(dir, payload.Runc)

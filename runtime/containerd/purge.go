@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -33,13 +34,14 @@ type PurgeConfig struct {
 	CgroupParent string
 	// Network is removed too, unless its Bridge is empty.
 	Network cni.Config
-	// Mounts below these directories are removed, besides those of the Layout:
-	// the volumes of pods.
+	// Mounts at and below these directories are removed, besides those below the
+	// Layout's: the volumes of pods.
 	Volumes []string
 }
 
-// cniCache is where libcni remembers results; the place is fixed there.
-const cniCache = "/var/lib/cni/results"
+// CNICache is where libcni remembers results; the place is fixed there, and
+// shared with whatever else on the box uses it.
+const CNICache = "/var/lib/cni/results"
 
 // Purge ends every container and shim that runs from the layout, and removes
 // their mounts, cgroups, links, rules and directories, and nothing else. No
@@ -49,21 +51,33 @@ func Purge(ctx context.Context, c PurgeConfig) error {
 		deleteContainers(ctx, c),
 		killShims(ctx, c),
 		killCgroups(ctx, c.CgroupParent),
-		unmountBelow(append([]string{c.Run, c.State, c.Root}, c.Volumes...)),
+		unmount(c),
 		removeCgroups(c.CgroupParent),
 	}
 	if c.Network.Bridge != "" {
 		errs = append(errs, c.Network.Remove(), removeCNICache(c.Network.Network))
 	}
-	if mounted, err := mountsBelow([]string{c.Run, c.State, c.Root}); err != nil || len(mounted) > 0 {
+	if mounted, err := mounts(c); err != nil || len(mounted) > 0 {
 		// Never delete through a mount.
 		errs = append(errs, err, fmt.Errorf("directories stay because of mounts: %v", mounted))
 		return errors.Join(errs...)
 	}
 	for _, dir := range []string{c.State, c.SocketDir, c.Run, c.Root} {
-		errs = append(errs, os.RemoveAll(dir))
+		errs = append(errs, removeDir(dir))
 	}
 	return errors.Join(errs...)
+}
+
+// removeDir removes a directory, or, if its owner has mounted a disk there, what
+// is on that.
+func removeDir(dir string) error {
+	err := os.RemoveAll(dir)
+	if errors.Is(err, unix.EBUSY) {
+		if left, readErr := os.ReadDir(dir); readErr == nil && len(left) == 0 {
+			return nil
+		}
+	}
+	return err
 }
 
 // deleteContainers has runc kill and delete every container that it knows.
@@ -165,10 +179,17 @@ func killUntilGone(ctx context.Context, what string, list func() ([]int, error))
 	}
 }
 
-func mountsBelow(dirs []string) ([]string, error) {
+// mounts lists those that the instance made.
+func mounts(c PurgeConfig) ([]string, error) {
+	below := func(path, dir string) bool { return dir != "" && strings.HasPrefix(path, dir+"/") }
 	infos, err := mountinfo.GetMounts(func(i *mountinfo.Info) (skip, stop bool) {
-		for _, d := range dirs {
-			if d != "" && (i.Mountpoint == d || strings.HasPrefix(i.Mountpoint, d+"/")) {
+		for _, d := range []string{c.Run, c.State, c.Root} {
+			if below(i.Mountpoint, d) {
+				return false, false
+			}
+		}
+		for _, d := range c.Volumes {
+			if i.Mountpoint == d || below(i.Mountpoint, d) {
 				return false, false
 			}
 		}
@@ -184,16 +205,16 @@ func mountsBelow(dirs []string) ([]string, error) {
 	return points, nil
 }
 
-// unmountBelow takes away mounts, the latest first, since they may be stacked.
-func unmountBelow(dirs []string) error {
-	points, err := mountsBelow(dirs)
+// unmount takes the mounts away, the latest first, since they may be stacked.
+func unmount(c PurgeConfig) error {
+	points, err := mounts(c)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for i := len(points) - 1; i >= 0; i-- {
-		if err := unix.Unmount(points[i], unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) {
-			errs = append(errs, fmt.Errorf("unmount %s: %w", points[i], err))
+	for _, point := range slices.Backward(points) {
+		if err := unix.Unmount(point, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) {
+			errs = append(errs, fmt.Errorf("unmount %s: %w", point, err))
 		}
 	}
 	return errors.Join(errs...)
@@ -202,7 +223,7 @@ func unmountBelow(dirs []string) error {
 // removeCNICache removes the results that libcni remembers of the network. The
 // file names are ambiguous, so each file's content decides.
 func removeCNICache(network string) error {
-	files, err := filepath.Glob(filepath.Join(cniCache, network+"-*"))
+	files, err := filepath.Glob(filepath.Join(CNICache, network+"-*"))
 	if err != nil {
 		return err
 	}
