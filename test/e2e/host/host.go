@@ -166,6 +166,7 @@ func (h *Host) remove() {
 	h.endServer()
 	h.showLog()
 	if h.place.installed() {
+		h.used = true
 		if err := h.place.uninstall(h.Binary); err != nil {
 			h.t.Errorf("%s: %v", h.Name, err)
 		}
