@@ -25,8 +25,10 @@ func TestInstances(t *testing.T) {
 	}
 	gone, stays := hosts[0], hosts[1]
 	containersBefore, stateBefore := containers(stays, "app=web"), stays.State()
-	gone.Stop()
 	gone.Skiff("uninstall", "--yes")
+	if err := gone.Wait(); err != nil {
+		t.Errorf("the server that was stopped: %v", err)
+	}
 	if left := gone.Left(); len(left) > 0 {
 		t.Errorf("left of the one: %q", left)
 	}

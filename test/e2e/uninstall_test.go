@@ -12,7 +12,8 @@ import (
 	"skiff/test/e2e/host"
 )
 
-// TestUninstall removes everything that a used server made, and nothing else.
+// TestUninstall removes everything that a used server made, and nothing else. The
+// server runs, and is stopped.
 func TestUninstall(t *testing.T) {
 	t.Parallel()
 	h := host.New(t, host.Config{})
@@ -36,10 +37,12 @@ func TestUninstall(t *testing.T) {
 	h.Kubectl("run", "port", "--image="+boxImage, `--overrides={"spec":{"containers":[{"name":"port","image":"`+boxImage+`","command":["probe","serve"],"ports":[{"containerPort":8080,"hostPort":18080}]}]}}`)
 	h.Kubectl("rollout", "status", "deployment/web", "--timeout=60s")
 	h.Kubectl("wait", "--for=condition=Ready", "pod/port", "--timeout=60s")
-	h.Stop()
 
 	if out := h.Skiff("uninstall", "--yes"); !strings.Contains(out, "removed "+h.DataDir) {
 		t.Errorf("uninstall says %q", out)
+	}
+	if err := h.Wait(); err != nil {
+		t.Errorf("the server that was stopped: %v", err)
 	}
 	if missing := before.Minus(h.State()); len(missing) > 0 {
 		t.Errorf("removed what is not skiff's: %q", missing)

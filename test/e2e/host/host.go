@@ -64,6 +64,8 @@ type Host struct {
 	place   *place
 	network *Network
 	gateway netip.Addr
+	// artifacts is where logs of failed tests go.
+	artifacts string
 	// resolvConf is a file, "" for the machine's own.
 	resolvConf string
 	empty      State // the namespace before any skiff
@@ -82,7 +84,7 @@ func New(t testing.TB, cfg Config) *Host {
 	p := newPlace(t)
 	h := &Host{
 		Name: p.name, Dir: p.dir, NodeName: cfg.NodeName, Binary: binary, t: t, place: p,
-		network: cfg.Network, gateway: cfg.Gateway,
+		network: cfg.Network, gateway: cfg.Gateway, artifacts: t.ArtifactDir(),
 		DataDir: p.dataDir(), Kubeconfig: p.kubeconfig(), ConfigFile: p.configFile(),
 	}
 	if h.NodeName == "" {

@@ -40,7 +40,7 @@ func (h *Host) showLog() {
 	if len(log) == 0 {
 		return
 	}
-	kept := filepath.Join(h.t.ArtifactDir(), h.Name+".log")
+	kept := filepath.Join(h.artifacts, h.Name+".log")
 	if err := os.WriteFile(kept, log, 0o600); err != nil {
 		h.t.Log(err)
 	}
