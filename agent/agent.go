@@ -24,6 +24,7 @@ import (
 	"skiff/agent/pod"
 	"skiff/agent/userns"
 	"skiff/agent/volume"
+	"skiff/runtime/cri/metered"
 )
 
 // Agent runs one node.
@@ -40,6 +41,7 @@ type Agent struct {
 	pods    *pod.Manager
 	volumes *volume.Manager
 	events  *events
+	meter   *metered.Meter
 	// own are the informers that the agent made itself, and runs.
 	own []cache.SharedIndexInformer
 
@@ -70,7 +72,9 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 	if deps.Logger == nil {
 		deps.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &Agent{cfg: cfg, deps: deps, log: deps.Logger, statusNow: make(chan struct{}, 1)}
+	meter := metered.New()
+	deps.Runtime, deps.Images = meter.Runtime(deps.Runtime), meter.Images(deps.Images)
+	a := &Agent{cfg: cfg, deps: deps, log: deps.Logger, meter: meter, statusNow: make(chan struct{}, 1)}
 	a.runtime.Store(&runtimeState{down: errNotAsked})
 	for _, dir := range []string{a.podsDir(), cfg.LogDir, cfg.StaticPodDir} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -175,6 +175,12 @@ func testAPI(t *testing.T, ctx context.Context, base string, cert tls.Certificat
 		{"/stats/summary", `"nodeName":"n1"`},
 		{"/stats/summary", `"name":"main"`},
 		{"/metrics", "go_goroutines"},
+		{"/metrics", `kubelet_node_name{node="n1"} 1`},
+		{"/metrics", "kubelet_running_pods 1\n"},
+		{"/metrics", `kubelet_running_containers{container_state="running"} 1`},
+		{"/metrics", "kubelet_pod_start_duration_seconds_count 1\n"},
+		{"/metrics", `kubelet_runtime_operations_total{operation_type="run_podsandbox"} 1`},
+		{"/metrics", "kubernetes_build_info{"},
 		{"/metrics/resource", `container_cpu_usage_seconds_total{container="main",namespace="default",pod="web"}`},
 	} {
 		if code, body := get(c.path); code != http.StatusOK || !strings.Contains(body, c.want) {

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"log/slog"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -57,6 +58,10 @@ type Deps struct {
 	// DefaultPod fills in the defaults of a static pod's manifest. Nil leaves
 	// the manifest as it is.
 	DefaultPod func(*corev1.Pod)
+
+	// Collectors are shown along with the agent's metrics: those of what runs
+	// beside it on the node.
+	Collectors []prometheus.Collector
 
 	Logger *slog.Logger
 }

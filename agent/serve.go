@@ -23,6 +23,6 @@ func (a *Agent) apiConfig() api.Config {
 		NodeName: a.cfg.NodeName, Pods: a.pods, Runtime: a.deps.Runtime, Images: a.deps.Images, Client: a.deps.Client,
 		Certificate: a.deps.Certificate, ClientCAs: a.deps.ClientCAs,
 		Authenticator: a.deps.Authenticator, Authorizer: a.deps.Authorizer,
-		DataDir: a.cfg.DataDir, Log: a.log,
+		DataDir: a.cfg.DataDir, Collectors: a.collectors(), Log: a.log,
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/client-go/kubernetes"
@@ -48,7 +49,9 @@ type Config struct {
 	Authorizer    authorizer.UnconditionalAuthorizer
 	// DataDir is on the file system whose use is reported.
 	DataDir string
-	Log     *slog.Logger
+	// Collectors are shown at /metrics, beside those of the process.
+	Collectors []prometheus.Collector
+	Log        *slog.Logger
 }
 
 // Server answers requests. It is an http.Handler.
@@ -87,7 +90,7 @@ func (s *Server) routes() {
 		s.mux.HandleFunc("/portForward/{namespace}/{pod}"+uid, s.portForward)
 	}
 	s.mux.HandleFunc("/stats/summary", s.summary)
-	s.mux.HandleFunc("GET /metrics", s.metrics)
+	s.mux.Handle("GET /metrics", metrics(s.cfg.Collectors))
 	s.mux.HandleFunc("GET /metrics/resource", s.resourceMetrics)
 	s.mux.HandleFunc("GET /metrics/cadvisor", s.cadvisorMetrics)
 }

@@ -6,13 +6,17 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	statsapi "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 )
 
-// metrics are those of the process and of what registered itself in it.
-func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
-	promhttp.Handler().ServeHTTP(w, r)
+// metrics are the node's, and those of the process: of Go, and of the container
+// runtime in it.
+func metrics(list []prometheus.Collector) http.Handler {
+	node := prometheus.NewRegistry()
+	node.MustRegister(list...)
+	return promhttp.HandlerFor(prometheus.Gatherers{node, prometheus.DefaultGatherer}, promhttp.HandlerOpts{})
 }
 
 // text writes metrics in the Prometheus text format, one family after another.

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"path/filepath"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/informers"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -26,6 +27,7 @@ import (
 	"skiff/runtime/cri"
 	"skiff/runtime/cri/remote"
 	"skiff/runtime/instance"
+	"skiff/server/client"
 )
 
 // Config says what node this is.
@@ -94,12 +96,23 @@ func New(cfg Config, deps agent.Deps, factory informers.SharedInformerFactory) (
 	return n, err
 }
 
+// Collectors are the metrics of what runs beside the agent: the proxy, DNS, and
+// this process's clients of the API. The node's API shows them.
+func (n *Node) Collectors() []prometheus.Collector {
+	list := []prometheus.Collector{client.Metrics()}
+	if n.proxy != nil {
+		list = append(list, n.proxy.Collectors()...)
+	}
+	return list
+}
+
 // newAgent makes the agent on the runtime. imagesChanged tells it that images of
 // the embedded one have come or gone.
 func (n *Node) newAgent(rt *Runtime, imagesChanged <-chan struct{}) (*agent.Agent, error) {
 	cfg, deps, in := n.cfg.Agent, n.deps, instance.Of(n.cfg.DataDir)
 	cfg.Cgroup = cgroup.Config{Name: filepath.Base(in.CgroupParent())}
 	deps.Runtime, deps.Images, deps.Logger = rt.Runtime, rt.Images, n.cfg.Logger
+	deps.Collectors = n.Collectors()
 	if rt.daemon != nil {
 		deps.ImagesChanged = imagesChanged
 		deps.OnPodCIDRs = func(cidrs []string) error { return writeNetwork(in, n.cfg.DataDir, cidrs) }

@@ -19,6 +19,7 @@ import (
 	"skiff/agent/objects"
 	"skiff/agent/probe"
 	"skiff/agent/volume"
+	"skiff/metric"
 	"skiff/runtime/cri"
 )
 
@@ -70,6 +71,7 @@ type Manager struct {
 	shares   int64
 
 	admitting sync.Mutex
+	starts    starts
 }
 
 // NewManager returns a Manager; Run makes it work.
@@ -78,6 +80,7 @@ func NewManager(cfg Config) *Manager {
 	m := &Manager{
 		cfg: cfg, ctx: ctx, cancel: cancel, nodeIP: cfg.Node.IPs,
 		workers: map[types.UID]*worker{},
+		starts:  starts{times: metric.NewHistogram(startBuckets)},
 		crashes: backoff.New(10*time.Second, 5*time.Minute),
 		setups:  backoff.New(500*time.Millisecond, 2*time.Minute),
 	}

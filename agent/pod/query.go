@@ -21,7 +21,7 @@ func (w *worker) showTo() {
 			name: c.Metadata.GetName(), id: c.Id, logPath: c.LogPath, attempt: restartCount(c), running: c.State == stateRunning,
 		})
 	}
-	w.shown.Store(s)
+	w.m.starts.shown(w.shown.Swap(s), s, w.seen)
 }
 
 // Pods returns the node's pods with their statuses as they are now, by namespace

@@ -16,6 +16,8 @@ import (
 type worker struct {
 	m   *Manager
 	uid types.UID
+	// seen is when the worker was made.
+	seen time.Time
 
 	mu      sync.Mutex
 	inbox   []func(*worker)
@@ -96,7 +98,7 @@ type wait struct{ reason, message string }
 
 func newWorker(m *Manager, uid types.UID) *worker {
 	w := &worker{
-		m: m, uid: uid, stale: true,
+		m: m, uid: uid, seen: time.Now(), stale: true,
 		kills: map[string]*kill{}, waits: map[string]wait{}, retryAt: map[string]time.Time{}, messages: map[string]string{},
 	}
 	w.timer = time.AfterFunc(time.Hour, func() { w.post(nil) })

@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"skiff/version"
+	"skiff/metric"
 )
 
 // metrics are the server's figures, under upstream's names and labels.
@@ -28,7 +28,7 @@ func newMetrics(s *Server) *metrics {
 			Help: "Number of requests which apiserver terminated in self-defense.",
 		}, append(seriesLabels[:len(seriesLabels):len(seriesLabels)], "code")),
 	}
-	m.registry.MustRegister(m.requests, m.terminated, objectMetrics{s}, buildInfo(),
+	m.registry.MustRegister(m.requests, m.terminated, objectMetrics{s}, metric.BuildInfo(),
 		inflight("readOnly", s.reads.Load), inflight("mutating", s.writes.Load),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -40,19 +40,6 @@ func inflight(kind string, value func() int64) prometheus.Collector {
 		Help:        "Number of currently used inflight request limit of this apiserver per request kind.",
 		ConstLabels: prometheus.Labels{"request_kind": kind},
 	}, func() float64 { return float64(value()) })
-}
-
-func buildInfo() prometheus.Collector {
-	info := version.Info()
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "kubernetes_build_info",
-		Help: "A metric with a constant '1' value labeled by major, minor, git version, git commit, git tree state, build date, Go version, and compiler from which Kubernetes was built, and platform on which it is running.",
-		ConstLabels: prometheus.Labels{
-			"major": info.Major, "minor": info.Minor, "git_version": info.GitVersion, "git_commit": info.GitCommit,
-			"git_tree_state": info.GitTreeState, "build_date": info.BuildDate,
-			"go_version": info.GoVersion, "compiler": info.Compiler, "platform": info.Platform,
-		},
-	}, func() float64 { return 1 })
 }
 
 // Metrics is the server's metrics registry: other parts of the process may add
