@@ -53,6 +53,7 @@ type controlPlane struct {
 	informers informers.SharedInformerFactory
 	events    *events.Sink
 	serving   *pki.Certificate
+	issuer    *token.Issuer
 
 	controllers []controller.Controller
 	scheduler   *scheduler.Scheduler
@@ -100,6 +101,7 @@ func (cp *controlPlane) makeAPI() error {
 	if err != nil {
 		return err
 	}
+	cp.issuer = issuer
 	c := cp.informers.Core().V1()
 	users := authn.New(authn.Config{
 		ClientCA: p.Client.Pool(), FrontProxyCA: p.FrontProxy.Pool(), Anonymous: true, Audiences: issuer.Audiences(),
@@ -134,7 +136,7 @@ func (cp *controlPlane) makeAPI() error {
 		Resources: builtin.Resources(builtin.Deps{
 			Core: core.Deps{
 				ServiceCIDRs: cfg.ServiceCIDRs, ServiceOwners: cfg.serviceOwners(), Nodes: newNodeConn(c.Nodes().Lister(), p, toNodes),
-				Token: issuer.Create, Authorizer: rights,
+				Token: issuer.Create, Authorizer: rights, Objects: cp.objects,
 			},
 			RBAC:           rbac.Deps{Rules: rights.RBAC.Resolver(), Authorizer: rights},
 			Certificates:   certificates.Deps{Authorizer: rights},
@@ -145,6 +147,7 @@ func (cp *controlPlane) makeAPI() error {
 		Authorizer:    rights,
 		Admission:     plugins.Default(plugins.Deps{Informers: cp.informers, Client: cp.admin, Authorizer: rights}),
 		OpenAPI:       docs,
+		Checks:        cp.checks(),
 		Paths:         map[string]http.Handler{token.ConfigPath: keys.Config(), token.KeysPath: keys.Keys()},
 		Logger:        slog.Default(),
 	})
@@ -167,6 +170,7 @@ func (cp *controlPlane) makeLoops(handler http.Handler) error {
 		cp.controllers, err = controllers.All(controllers.Deps{
 			Client: clientset, Metadata: meta, Informers: cp.informers, Events: cp.events, Clock: clock.RealClock{}, Logger: slog.Default(),
 			RootCA:       func() []byte { return cp.state.pki.Server.PEM },
+			SignToken:    cp.issuer.IssueLegacy,
 			Certificates: certificatecontroller.Config{Client: cp.state.pki.Client, Serving: cp.state.pki.Server},
 			// Upstream's default: pods that ended are kept for their logs.
 			TerminatedPods: 12500,

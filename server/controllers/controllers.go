@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/netip"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
@@ -30,6 +31,7 @@ import (
 	"skiff/server/controllers/garbage"
 	"skiff/server/controllers/job"
 	"skiff/server/controllers/kubedns"
+	"skiff/server/controllers/legacytoken"
 	"skiff/server/controllers/namespace"
 	"skiff/server/controllers/nodeipam"
 	"skiff/server/controllers/nodelifecycle"
@@ -55,6 +57,8 @@ type Deps struct {
 	Logger *slog.Logger
 	// RootCA returns the bundle (PEM) that pods verify the API server with.
 	RootCA func() []byte
+	// SignToken signs the tokens of service accounts that live in Secrets.
+	SignToken func(*corev1.ServiceAccount, *corev1.Secret) (string, error)
 
 	// NodeIPAM is the pods' address range; ServiceCIDRs that of services.
 	NodeIPAM     nodeipam.Config
@@ -91,6 +95,7 @@ func All(d Deps) ([]controller.Controller, error) {
 		kubedns.New(d.Client, d.Informers, d.ClusterDNS),
 		servicecidr.New(d.Client, d.Informers, ev("service-cidrs-controller"), d.Clock, d.ServiceCIDRs),
 		serviceaccount.New(d.Client, d.Informers),
+		legacytoken.New(d.Client, d.Informers, legacytoken.Config{Sign: d.SignToken, CA: d.RootCA}),
 		rootca.New(d.Client, d.Informers, d.RootCA),
 		clusterrole.New(d.Client, d.Informers),
 		certificates.New(d.Client, d.Informers, d.Clock, d.Certificates),

@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"skiff/server/controller"
 	"skiff/server/controller/controllertest"
 	"skiff/server/controller/events"
@@ -21,8 +23,9 @@ func deps(e controllertest.Env, log *slog.Logger) controllers.Deps {
 	return controllers.Deps{
 		Client: e.Client, Metadata: e.Metadata, Informers: e.Informers, Events: events.NewSink(e.Client, e.Clock, log),
 		Clock: e.Clock, Logger: log,
-		RootCA:   func() []byte { return []byte("PEM") },
-		NodeIPAM: nodeipam.Config{ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.42.0.0/16")}, MaskSize4: 24},
+		RootCA:    func() []byte { return []byte("PEM") },
+		SignToken: func(*corev1.ServiceAccount, *corev1.Secret) (string, error) { return "token", nil },
+		NodeIPAM:  nodeipam.Config{ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.42.0.0/16")}, MaskSize4: 24},
 		// The scripts' nodes don't report.
 		NodeLifecycle: nodelifecycle.Config{MonitorGrace: 10000 * time.Hour},
 		ServiceCIDRs:  []netip.Prefix{netip.MustParsePrefix("10.43.0.0/16")},

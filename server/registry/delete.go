@@ -176,7 +176,9 @@ func (s *Store) markDeleted(obj Object) {
 	} else if t.After(now.Time) {
 		obj.SetDeletionTimestamp(&now)
 	}
-	obj.SetDeletionGracePeriodSeconds(ptr.To[int64](0))
+	if s.res.Rules.HoldsDeletion == nil { // namespaces end in phases instead
+		obj.SetDeletionGracePeriodSeconds(ptr.To[int64](0))
+	}
 }
 
 func bumpGeneration(obj Object) {
