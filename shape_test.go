@@ -83,7 +83,7 @@ var controlPlane = []string{"server/client", "server/pki"}
 
 var rules = []rule{
 	{"", []string{"cli"}, "main only dispatches"},
-	{"cli", []string{"server", "server/pki", "agent/node", "proxy", "runtime/...", "datadir", "version"},
+	{"cli", []string{"server", "server/pki", "agent", "agent/node", "proxy", "runtime/...", "datadir", "version"},
 		"the command line configures the parts and removes what they made; it does none of their work"},
 	{"version", nil, "a leaf that everyone may print"},
 	{"atomicfile", nil, "a leaf that everyone may import"},

@@ -1,9 +1,13 @@
 package cli
 
 import (
+	"log/slog"
+	"net/netip"
+
 	"github.com/urfave/cli/v2"
 
 	"skiff/cli/check"
+	"skiff/version"
 )
 
 func checkCommand() *cli.Command {
@@ -24,7 +28,16 @@ func runCheck(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	box := check.Box{DataDir: cfg.DataDir, HTTPSPort: cfg.HTTPSPort}
+	if err := setUpLog(c, c.App.ErrWriter, slog.LevelWarn); err != nil {
+		return err
+	}
+	box := check.Box{
+		DataDir: cfg.DataDir, BindAddress: cfg.BindAddress, HTTPSPort: cfg.HTTPSPort,
+		Node: !cfg.DisableAgent, DNS: !cfg.DisableAgent && !cfg.Disabled("dns"),
+		Ranges:  map[string][]netip.Prefix{"cluster-cidr": cfg.ClusterCIDRs, "service-cidr": cfg.ServiceCIDRs},
+		Built:   version.Built(),
+		Address: cfg.Address,
+	}
 	if !check.Run(c.Context, c.App.Writer, check.All(box)) {
 		return exitCode(exitFailure)
 	}

@@ -86,6 +86,16 @@ func ReadMarker(dir string) (*Marker, error) {
 	return &m, nil
 }
 
+// Usable returns a NewerError if a newer version used the folder last, and an
+// error if that cannot be told.
+func Usable(dir string) error {
+	m, err := ReadMarker(dir)
+	if err != nil || m == nil {
+		return err
+	}
+	return m.checkVersion(dir)
+}
+
 func (m *Marker) encode() ([]byte, error) {
 	b, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {

@@ -74,6 +74,14 @@ func (c *Config) inCluster(a netip.Addr) bool {
 	return false
 }
 
+// Address is what the box is known by with this configuration.
+func (c Config) Address() (netip.Addr, error) {
+	if err := c.resolveAddresses(); err != nil {
+		return netip.Addr{}, err
+	}
+	return c.AdvertiseAddress, nil
+}
+
 // resolveAddresses fills in the addresses that the user left open.
 func (c *Config) resolveAddresses() error {
 	if len(c.NodeIPs) == 0 {

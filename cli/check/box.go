@@ -4,14 +4,10 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // The bits of the capabilities that matter, from capability.h.
@@ -79,52 +75,18 @@ func memory(context.Context) Result {
 	return ok("%d MiB", kib/1024)
 }
 
-const leastDiskMiB = 500
-
-// dataDir looks at the nearest folder that exists above path.
-func dataDir(path string) Result {
-	dir := path
-	for {
-		if _, err := os.Stat(dir); err == nil || dir == "/" {
-			break
-		}
-		dir = filepath.Dir(dir)
-	}
-	var fs unix.Statfs_t
-	if err := unix.Statfs(dir, &fs); err != nil {
-		return fail(err.Error(), "choose another --data-dir")
-	}
-	free := fs.Bavail * uint64(fs.Bsize) >> 20
-	switch {
-	case fs.Flags&unix.ST_RDONLY != 0:
-		return fail(dir+" is read-only", "choose another --data-dir")
-	case fs.Type == unix.NFS_SUPER_MAGIC:
-		return warn(dir+" is on NFS", "locks and fsync of a network disk are not to be trusted, choose a local one")
-	case free < leastDiskMiB:
-		return warn(fmt.Sprintf("%d MiB free in %s", free, dir), "make room, images alone need some hundred MiB")
-	}
-	return ok("%d MiB free in %s", free, dir)
-}
-
-func ports(ctx context.Context, b Box) Result {
-	wanted := []int{b.HTTPSPort, 10250}
-	for _, port := range wanted {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", ":"+strconv.Itoa(port))
-		if err != nil {
-			return fail(fmt.Sprintf("%d is in use", port), "stop what listens there (ss -tlnp), or choose another --https-port; a running skiff uses it itself")
-		}
-		l.Close()
-	}
-	return ok("%d, 10250 are free", b.HTTPSPort)
-}
-
-// released is a time before which no working clock can be.
-var released = time.Date(2026, time.November, 1, 0, 0, 0, 0, time.UTC)
-
-func clock(context.Context) Result {
+func (b Box) clock(context.Context) Result {
 	now := time.Now()
-	if now.Before(released) {
-		return warn(now.Format(time.RFC3339), "the clock is behind: set it, or let NTP; certificates of others will seem not yet valid")
+	if now.Before(b.Built) {
+		return warn(now.UTC().Format(time.RFC3339)+", before this skiff was built", "set the clock, or let NTP; certificates of others will seem not yet valid, and jobs will run at wrong times")
 	}
 	return ok("%s", now.UTC().Format(time.RFC3339))
+}
+
+func (b Box) address(context.Context) Result {
+	a, err := b.Address()
+	if err != nil {
+		return fail("none besides loopback", "connect the box, or name its --node-ip")
+	}
+	return ok("%s", a)
 }

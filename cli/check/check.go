@@ -7,7 +7,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 	"text/tabwriter"
+	"time"
 )
 
 // Verdict is how well a thing is.
@@ -60,22 +62,42 @@ func Run(ctx context.Context, w io.Writer, checks []Check) bool {
 
 // Box is what the checks need to know of the planned server.
 type Box struct {
-	DataDir   string
-	HTTPSPort int
+	DataDir     string
+	BindAddress netip.Addr
+	HTTPSPort   int
+	// Node tells that the box is to be a node as well, with pods; DNS that it
+	// serves the cluster's names.
+	Node, DNS bool
+	// Ranges are those of pods and services, with the keys that they are set by.
+	Ranges map[string][]netip.Prefix
+	// Built is a time before which no right clock can be.
+	Built time.Time
+	// Address finds the address that the box is to be known by.
+	Address func() (netip.Addr, error)
 }
 
 // All is the list of checks for a server, in the order of the table.
 func All(b Box) []Check {
-	return []Check{
+	checks := []Check{
 		{"root", root},
 		{"kernel", kernel},
+		{"memory", memory},
+		{"clock", b.clock},
+		{"data folder", b.dataDir},
+		{"file system", b.fileSystem},
+		{"address", b.address},
+		{"ports", b.ports},
+		{"address ranges", b.ranges},
+		{"other clusters", others},
+	}
+	if !b.Node {
+		return checks
+	}
+	return append(checks, []Check{
 		{"cgroups", cgroups},
+		{"capabilities", capabilities},
 		{"kernel features", features},
 		{"nftables", nftables},
-		{"capabilities", capabilities},
-		{"memory", memory},
-		{"data folder", func(context.Context) Result { return dataDir(b.DataDir) }},
-		{"ports", func(ctx context.Context) Result { return ports(ctx, b) }},
-		{"clock", clock},
-	}
+		{"firewall", b.firewall},
+	}...)
 }

@@ -2,11 +2,20 @@ package check
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	nft "github.com/google/nftables"
+	"github.com/vishvananda/netlink"
+
+	"skiff/datadir"
 )
 
 func TestRun(t *testing.T) {
@@ -56,8 +65,16 @@ func trimLines(s string) string {
 	return strings.Join(lines, "\n")
 }
 
+func newBox(t *testing.T) Box {
+	return Box{
+		DataDir: t.TempDir(), BindAddress: netip.IPv4Unspecified(), HTTPSPort: freePort(t), Node: true, DNS: true,
+		Ranges:  map[string][]netip.Prefix{"cluster-cidr": {netip.MustParsePrefix("192.0.2.0/24")}},
+		Address: func() (netip.Addr, error) { return netip.MustParseAddr("203.0.113.1"), nil },
+	}
+}
+
 func TestEachCheckSaysWhatToDo(t *testing.T) {
-	for _, c := range All(Box{DataDir: t.TempDir(), HTTPSPort: freePort(t)}) {
+	for _, c := range All(newBox(t)) {
 		r := c.Look(t.Context())
 		if r.Found == "" {
 			t.Errorf("%s: says nothing of what it found", c.Name)
@@ -69,15 +86,36 @@ func TestEachCheckSaysWhatToDo(t *testing.T) {
 }
 
 func TestPorts(t *testing.T) {
-	l, err := net.Listen("tcp", ":0")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	r := ports(t.Context(), Box{HTTPSPort: l.Addr().(*net.TCPAddr).Port})
-	if r.Verdict != Fail || r.Found != port+" is in use" || !strings.Contains(r.Do, "--https-port") {
-		t.Errorf("a port in use: %+v", r)
+	b := newBox(t)
+	b.Node, b.DNS = false, false
+	b.BindAddress, b.HTTPSPort = netip.MustParseAddr("127.0.0.1"), l.Addr().(*net.TCPAddr).Port
+	comm, err := os.ReadFile("/proc/self/comm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("%d is in use by %s (process %d)", b.HTTPSPort, strings.TrimSpace(string(comm)), os.Getpid())
+	if r := b.ports(t.Context()); r.Verdict != Fail || r.Found != want || !strings.Contains(r.Do, "--https-port") {
+		t.Errorf("a port in use: %+v, want %q", r, want)
+	}
+	b.BindAddress = netip.MustParseAddr("127.0.0.2")
+	if r := b.ports(t.Context()); r.Verdict != OK {
+		t.Errorf("the same port of another address: %+v", r)
+	}
+
+	// What the running skiff of the data folder uses is as it should be.
+	dir, err := datadir.Open(b.DataDir, datadir.Server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	b.BindAddress = netip.MustParseAddr("127.0.0.1")
+	if r := b.ports(t.Context()); r.Verdict != OK || !strings.HasPrefix(r.Found, "used by the skiff of this data folder") {
+		t.Errorf("the port of the running server: %+v", r)
 	}
 }
 
@@ -95,15 +133,102 @@ func freePort(t *testing.T) int {
 func TestDataDir(t *testing.T) {
 	parent := t.TempDir()
 	dir := filepath.Join(parent, "a", "b")
-	if r := dataDir(dir); r.Verdict == Fail || !strings.HasSuffix(r.Found, "free in "+parent) {
+	if r := (Box{DataDir: dir}).dataDir(t.Context()); r.Verdict == Fail || !strings.HasSuffix(r.Found, "free in "+parent) {
 		t.Errorf("a folder that is not there: %+v", r)
 	}
 	if _, err := os.Stat(filepath.Join(parent, "a")); !os.IsNotExist(err) {
 		t.Errorf("looking made a folder: %v", err)
 	}
-	if r := dataDir("/proc/none"); r.Verdict == OK {
+	if r := (Box{DataDir: "/proc/none"}).dataDir(t.Context()); r.Verdict != Fail {
 		t.Errorf("a folder of a file system without room: %+v", r)
 	}
+	if err := os.WriteFile(filepath.Join(parent, "version"), []byte(`{"format":99,"skiff":"v9"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := (Box{DataDir: parent}).dataDir(t.Context()); r.Verdict != Fail || !strings.HasSuffix(r.Found, "is of a newer skiff, v9") {
+		t.Errorf("a folder of a newer version: %+v", r)
+	}
+}
+
+func TestFileSystem(t *testing.T) {
+	for dir, want := range map[string]Verdict{"/proc": OK, "/dev/shm": Warn} {
+		if r := (Box{DataDir: dir}).fileSystem(t.Context()); r.Verdict != want {
+			t.Errorf("%s: %+v, want %s", dir, r, want)
+		}
+	}
+}
+
+func TestClock(t *testing.T) {
+	if r := (Box{Built: time.Now().Add(time.Hour)}).clock(t.Context()); r.Verdict != Warn || !strings.Contains(r.Found, "before this skiff was built") {
+		t.Errorf("a clock that is behind: %+v", r)
+	}
+	if r := (Box{Built: time.Now().Add(-time.Hour)}).clock(t.Context()); r.Verdict != OK {
+		t.Errorf("a good clock: %+v", r)
+	}
+}
+
+func TestAddress(t *testing.T) {
+	b := Box{Address: func() (netip.Addr, error) { return netip.Addr{}, errors.New("none") }}
+	if r := b.address(t.Context()); r.Verdict != Fail {
+		t.Errorf("no address: %+v", r)
+	}
+}
+
+// inNetwork runs f in a network with a link that has the address 192.0.2.1/24,
+// and, for nftables, a chain that drops what is forwarded.
+func inNetwork(t *testing.T, f func()) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	err := inScratchNamespace(func() error {
+		link := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "lan0"}}
+		address, err := netlink.ParseAddr("192.0.2.1/24")
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(netlink.LinkAdd(link), netlink.AddrAdd(link, address), netlink.LinkSetUp(link)); err != nil {
+			return err
+		}
+		conn, err := nft.New()
+		if err != nil {
+			return err
+		}
+		drop := nft.ChainPolicyDrop
+		conn.AddChain(&nft.Chain{
+			Table: conn.AddTable(&nft.Table{Family: nft.TableFamilyIPv4, Name: "filter"}), Name: "FORWARD",
+			Type: nft.ChainTypeFilter, Hooknum: nft.ChainHookForward, Priority: nft.ChainPriorityFilter, Policy: &drop,
+		})
+		if err := conn.Flush(); err != nil {
+			return err
+		}
+		f()
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRanges(t *testing.T) {
+	inNetwork(t, func() {
+		b := newBox(t)
+		if r := b.ranges(t.Context()); r.Verdict != Warn || r.Found != "192.0.2.0/24 overlaps 192.0.2.0/24 of lan0" || !strings.Contains(r.Do, "--cluster-cidr") {
+			t.Errorf("an overlap: %+v", r)
+		}
+		b.Ranges["cluster-cidr"] = []netip.Prefix{netip.MustParsePrefix("10.42.0.0/16")}
+		if r := b.ranges(t.Context()); r.Verdict != OK {
+			t.Errorf("no overlap: %+v", r)
+		}
+	})
+}
+
+func TestFirewall(t *testing.T) {
+	inNetwork(t, func() {
+		if r := newBox(t).firewall(t.Context()); r.Verdict != Warn || r.Found != "chain FORWARD of table filter drops by default" || !strings.Contains(r.Do, "192.0.2.0/24") {
+			t.Errorf("a chain that drops: %+v", r)
+		}
+	})
 }
 
 func TestProcField(t *testing.T) {
