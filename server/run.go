@@ -44,6 +44,10 @@ var started = time.Now()
 // It stops in the reverse order, so that what is above can still say goodbye to
 // what is below.
 func Run(ctx context.Context, cfg Config, observer Observer) error {
+	return cfg.adviseOnDisk(run(ctx, cfg, observer))
+}
+
+func run(ctx context.Context, cfg Config, observer Observer) error {
 	if err := cfg.resolveAddresses(); err != nil {
 		return err
 	}

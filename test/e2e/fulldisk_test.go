@@ -42,7 +42,7 @@ func TestFullDisk(t *testing.T) {
 
 	free = fill(t, filepath.Join(h.DataDir, "ballast"))
 	if r := h.Run("skiff", "server", "--data-dir", filepath.Join(h.DataDir, "new"), "--write-kubeconfig", ""); r.Code == 1 {
-		refused(t, r, 1, `no space left on device`)
+		refused(t, r, 1, `no space left on device: nothing is lost, make room on the disk`)
 	} else {
 		t.Errorf("a new server on a full disk: exit code %d", r.Code)
 	}
