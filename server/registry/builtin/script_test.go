@@ -22,7 +22,10 @@ import (
 )
 
 // newServer returns an API server with all resources and admission.
-func newServer(t *testing.T) http.Handler {
+func newServer(t *testing.T) http.Handler { return newServerWith(t, nil) }
+
+// newServerWith returns one that reaches nodes.
+func newServerWith(t *testing.T, nodes core.NodeConn) http.Handler {
 	t.Helper()
 	var srv *api.Server
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { srv.ServeHTTP(w, r) })
@@ -39,7 +42,7 @@ func newServer(t *testing.T) http.Handler {
 	srv, err = api.New(api.Config{
 		Store: storetest.NewMemory(t),
 		Resources: Resources(Deps{Core: core.Deps{
-			ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.43.0.0/16")}, Token: issuer.Create,
+			ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.43.0.0/16")}, Token: issuer.Create, Nodes: nodes,
 		}}),
 		Admission: plugins.Default(plugins.Deps{Informers: informers, Client: admin}),
 		Logger:    slog.New(slog.DiscardHandler),

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apiserver/pkg/util/proxy"
@@ -78,7 +79,10 @@ func slicesOf(ctx context.Context, s registry.Objects, namespace, service string
 	if !ok {
 		return nil, apierrors.NewInternalError(fmt.Errorf("list endpoint slices: %T cannot list", all))
 	}
-	list, err := l.List(ctx, registry.ListOptions{Namespace: namespace, ResourceVersion: "0"})
+	list, err := l.List(ctx, registry.ListOptions{
+		Namespace: namespace, ResourceVersion: "0",
+		Selector: registry.Selector{Labels: labels.SelectorFromSet(labels.Set{discoveryv1.LabelServiceName: service})},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -88,9 +92,7 @@ func slicesOf(ctx context.Context, s registry.Objects, namespace, service string
 		if err != nil {
 			return nil, apierrors.NewInternalError(err)
 		}
-		if obj.GetLabels()[discoveryv1.LabelServiceName] == service {
-			found = append(found, obj.(*discoveryv1.EndpointSlice))
-		}
+		found = append(found, obj.(*discoveryv1.EndpointSlice))
 	}
 	return found, nil
 }
