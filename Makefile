@@ -5,8 +5,7 @@ VERSION    ?= $(or $(shell git describe --tags --dirty 2>/dev/null),v0.1.0-dev$(
 COMMIT     := $(shell git rev-parse HEAD 2>/dev/null)
 DATE       := $(shell TZ=UTC0 git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
 LDFLAGS    := -s -w -X skiff/version.Skiff=$(VERSION) -X skiff/version.Commit=$(COMMIT) -X skiff/version.Date=$(DATE)
-OVERLAY    := bin/overlay/overlay.json
-GOBUILD    := go build -overlay $(OVERLAY) -ldflags '$(LDFLAGS)'
+GOBUILD    := scripts/overlay go build -ldflags '$(LDFLAGS)'
 DIST_ARCHS := amd64 arm64 arm riscv64
 
 # Parts of libraries that are left out; docs/adr/0006-linked-code.md says why.
@@ -31,13 +30,8 @@ deps:
 payload: deps
 	@scripts/payload
 
-# The overlay lets the linker leave out methods that nothing calls.
-.PHONY: overlay
-overlay:
-	@scripts/overlay >/dev/null
-
 .PHONY: build
-build: payload overlay ## build bin/skiff, one executable without dynamic libraries
+build: payload ## build bin/skiff, one executable without dynamic libraries
 	@mkdir -p bin
 	$(GOBUILD) -o bin/skiff .
 
@@ -70,7 +64,7 @@ footprint: build ## what an idle server costs, and how long it takes to start
 	@scripts/footprint
 
 .PHONY: dist
-dist: overlay ## cross-build dist/skiff-ARCH for amd64, arm64, arm (v7) and riscv64, and their SHA256SUMS
+dist: ## cross-build dist/skiff-ARCH for amd64, arm64, arm (v7) and riscv64, and their SHA256SUMS
 	@scripts/deps $(DIST_ARCHS)
 	@scripts/payload $(DIST_ARCHS)
 	@mkdir -p dist

@@ -96,11 +96,7 @@ func TestWeight(t *testing.T) {
 // names that only a run knows, the linker must keep all exported methods of all
 // types, a quarter of the executable.
 func TestUnusedMethodsAreLeftOut(t *testing.T) {
-	overlay, err := exec.Command("scripts/overlay").Output()
-	if err != nil {
-		t.Fatalf("scripts/overlay: %v", err)
-	}
-	cmd := exec.Command("go", "build", "-tags", buildTags(t), "-overlay", strings.TrimSpace(string(overlay)),
+	cmd := exec.Command("scripts/overlay", "go", "build", "-tags", buildTags(t),
 		"-ldflags", "-s -w -dumpdep", "-o", filepath.Join(t.TempDir(), "skiff"),
 		// The go command repeats what the linker said of a main package. With
 		// flags of its own, this is another one than what users build.
