@@ -31,10 +31,10 @@ func (w *worker) syncSandbox(attempt uint32) {
 	if attempt > 0 && w.sandboxErr == "" {
 		w.event(corev1.EventTypeNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
 	}
-	pod, old := w.pod, w.view.sandboxes
+	pod, old, empty := w.pod, w.view.sandboxes, w.emptySandboxes()
 	m := w.m
 	w.begin(opSandbox, "", func(ctx context.Context) func(*worker) {
-		err := m.makeSandbox(ctx, pod, attempt, old)
+		err := m.makeSandbox(ctx, pod, attempt, old, empty)
 		return func(w *worker) { w.endSandbox(err) }
 	})
 }
@@ -51,7 +51,21 @@ func (w *worker) wantsSandbox() bool {
 	return false
 }
 
-func (m *Manager) makeSandbox(ctx context.Context, pod *corev1.Pod, attempt uint32, old []*runtimeapi.PodSandboxStatus) error {
+// emptySandboxes are those in which no container is left, not even a dead one.
+func (w *worker) emptySandboxes() map[string]bool {
+	empty := map[string]bool{}
+	for _, s := range w.view.sandboxes {
+		empty[s.Id] = true
+	}
+	for i := range w.view.containers {
+		delete(empty, w.view.containers[i].sandbox)
+	}
+	return empty
+}
+
+// makeSandbox stops the old sandboxes, removes those of them that are empty, and
+// runs a new one.
+func (m *Manager) makeSandbox(ctx context.Context, pod *corev1.Pod, attempt uint32, old []*runtimeapi.PodSandboxStatus, empty map[string]bool) error {
 	if !container.HostNetwork(pod) && m.cfg.NetworkReady != nil {
 		if err := m.cfg.NetworkReady(); err != nil {
 			return networkError{err}
@@ -60,6 +74,12 @@ func (m *Manager) makeSandbox(ctx context.Context, pod *corev1.Pod, attempt uint
 	for _, s := range old {
 		if _, err := m.cfg.Runtime.StopPodSandbox(ctx, &runtimeapi.StopPodSandboxRequest{PodSandboxId: s.Id}); err != nil {
 			return fmt.Errorf("failed to stop sandbox %q: %w", s.Id, err)
+		}
+		if !empty[s.Id] {
+			continue
+		}
+		if _, err := m.cfg.Runtime.RemovePodSandbox(ctx, &runtimeapi.RemovePodSandboxRequest{PodSandboxId: s.Id}); err != nil {
+			return fmt.Errorf("failed to remove sandbox %q: %w", s.Id, err)
 		}
 	}
 	h, err := m.runtimeHandler(ctx, pod)

@@ -36,6 +36,9 @@ type Daemon struct {
 	failed      chan error
 	lock        *os.File
 	closeOnce   sync.Once
+	// background is what goes on after the start; cancel ends it.
+	background sync.WaitGroup
+	cancel     context.CancelFunc
 }
 
 // New starts the daemon and returns when CRI answers. Containers found running
@@ -73,6 +76,10 @@ func (d *Daemon) start(ctx context.Context) error {
 	if err := recoverExits(ctx, d.cfg.Layout, d.log); err != nil {
 		d.log.Warn("exit codes of containers that ended while skiff was down are lost", "err", err)
 	}
+	networks, err := d.cfg.networks()
+	if err != nil {
+		return err
+	}
 	if d.snapshotter, err = chooseSnapshotter(&d.cfg, d.log); err != nil {
 		return err
 	}
@@ -96,7 +103,16 @@ func (d *Daemon) start(ctx context.Context) error {
 		return err
 	}
 	d.events = newEventHub(d.bridge.cri)
-	return d.ensurePause(ctx)
+	if err := d.ensurePause(ctx); err != nil {
+		return err
+	}
+	ctx, d.cancel = context.WithCancel(ctx)
+	d.background.Go(func() {
+		if err := d.endOrphans(ctx, networks); err != nil && ctx.Err() == nil {
+			d.log.Warn("what an earlier start left over stays", "err", err)
+		}
+	})
+	return nil
 }
 
 // waitReady waits for CRI, or for the failure that containerd would end the process with.
@@ -138,6 +154,8 @@ func (d *Daemon) Snapshotter() string { return d.snapshotter }
 // Close stops the daemon. Containers and their shims run on.
 func (d *Daemon) Close() error {
 	d.closeOnce.Do(func() {
+		d.cancel()
+		d.background.Wait()
 		d.events.close()
 		d.server.Stop()
 		d.lock.Close()

@@ -50,7 +50,7 @@ func harmless(msg string, err error) bool {
 		return true
 	case strings.HasPrefix(msg, "failed to reload cni configuration"):
 		return strings.Contains(msg, "/net.d/.")
-	case msg == "failed to delete task":
+	case msg == "failed to delete task", msg == "failed to recover sandbox state":
 		return errdefs.IsNotFound(errgrpc.ToNative(err))
 	}
 	return strings.HasPrefix(msg, "Failed to pipe std") || msg == "warnings while cleaning up dead shim"

@@ -113,24 +113,27 @@ func deleteContainers(ctx context.Context, c PurgeConfig) error {
 // given the address of its daemon, which no other instance has.
 func killShims(ctx context.Context, c PurgeConfig) error {
 	address := (&Config{Layout: c.Layout}).grpcAddress()
-	return killUntilGone(ctx, "shims", func() ([]int, error) {
-		procs, err := os.ReadDir("/proc")
+	return killUntilGone(ctx, "shims", func() ([]int, error) { return shims(address) })
+}
+
+// shims are the processes that are shims of the daemon at an address.
+func shims(address string) ([]int, error) {
+	procs, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, p := range procs {
+		pid, err := strconv.Atoi(p.Name())
 		if err != nil {
-			return nil, err
+			continue
 		}
-		var pids []int
-		for _, p := range procs {
-			pid, err := strconv.Atoi(p.Name())
-			if err != nil {
-				continue
-			}
-			cmdline, err := os.ReadFile(filepath.Join("/proc", p.Name(), "cmdline"))
-			if err == nil && isShim(cmdline, address) && alive(pid) {
-				pids = append(pids, pid)
-			}
+		cmdline, err := os.ReadFile(filepath.Join("/proc", p.Name(), "cmdline"))
+		if err == nil && isShim(cmdline, address) && alive(pid) {
+			pids = append(pids, pid)
 		}
-		return pids, nil
-	})
+	}
+	return pids, nil
 }
 
 func isShim(cmdline []byte, address string) bool {
