@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -124,6 +126,7 @@ func TestLogsGoToSlog(t *testing.T) {
 	std.Info("each step")
 	std.Warn("failed check for fsverity support")
 	std.Error("ttrpc: received message on inactive stream")
+	std.WithError(fmt.Errorf("unable to find sandbox: %w", errdefs.ErrNotFound)).Error("failed to recover sandbox state")
 	const reload = `failed to reload cni configuration after receiving fs change event(WRITE  "/d/.x/net.d/%s")`
 	std.Errorf(reload, ".10-skiff.conflist.123")
 	line := out.String()

@@ -40,8 +40,8 @@ func routeLogs(logger *slog.Logger, fatal func(error)) {
 // this box lacks and nothing here needs, or will only have later (the network's
 // configuration, at the first start, or a moment later when it is written but
 // not renamed yet: a hidden file); of cleaning up what is gone already after
-// a start that failed, which the caller reports; of a shim that ends while it is
-// talked to.
+// a start that failed, which the caller reports, or that was cut short, which is
+// tried again; of a shim that ends while it is talked to.
 func harmless(msg string, err error) bool {
 	switch {
 	case msg == "failed check for fsverity support", msg == "copy shim log",
@@ -50,8 +50,8 @@ func harmless(msg string, err error) bool {
 		return true
 	case strings.HasPrefix(msg, "failed to reload cni configuration"):
 		return strings.Contains(msg, "/net.d/.")
-	case msg == "failed to delete task", msg == "failed to recover sandbox state":
-		return errdefs.IsNotFound(errgrpc.ToNative(err))
+	case msg == "failed to delete task", msg == "failed to recover sandbox state", msg == "failed to query shim pids, keeping shim registered":
+		return errdefs.IsNotFound(err) || errdefs.IsNotFound(errgrpc.ToNative(err))
 	}
 	return strings.HasPrefix(msg, "Failed to pipe std") || msg == "warnings while cleaning up dead shim"
 }
