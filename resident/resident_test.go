@@ -10,15 +10,15 @@ import (
 )
 
 // An executable that was replaced while it runs, next to a library and a
-// database on the same device.
+// database on the same device; on a box of 32 bits, so that all can run this.
 const maps = `00400000-02000000 r-xp 00000000 fe:00 1234                               /usr/bin/skiff (deleted)
 02000000-05000000 r--p 01c00000 fe:00 1234                               /usr/bin/skiff (deleted)
 05000000-05100000 rw-p 04c00000 fe:00 1234                               /usr/bin/skiff (deleted)
 05100000-07100000 rw-p 00000000 00:00 0
-c000000000-c002800000 rw-p 00000000 00:00 0                              [anon: Go: heap]
-7f0000000000-7f0040000000 r--s 00000000 fe:00 99                         /var/lib/skiff/state.db
-7f1000000000-7f1000010000 r-xp 00000000 fe:01 1234                       /lib/other.so
-7ffd00000000-7ffd00021000 r-xp 00000000 00:00 0                          [vdso]
+0c000000-0e800000 rw-p 00000000 00:00 0                              [anon: Go: heap]
+40000000-80000000 r--s 00000000 fe:00 99                         /var/lib/skiff/state.db
+91000000-91010000 r-xp 00000000 fe:01 1234                       /lib/other.so
+bffd0000-bfff1000 r-xp 00000000 00:00 0                          [vdso]
 `
 
 func TestExecutable(t *testing.T) {
@@ -31,9 +31,9 @@ func TestExecutable(t *testing.T) {
 			{0x400000, 0x2000000, "r-xp", "fe:00 1234"},
 			{0x2000000, 0x5000000, "r--p", "fe:00 1234"},
 		}},
-		{"another device", 0x7f1000000000, []mapping{{0x7f1000000000, 0x7f1000010000, "r-xp", "fe:01 1234"}}},
-		{"no file", 0x7ffd00000000, nil},
-		{"nowhere", 0x7fff00000000, nil},
+		{"another device", 0x91000000, []mapping{{0x91000000, 0x91010000, "r-xp", "fe:01 1234"}}},
+		{"no file", 0xbffd0000, nil},
+		{"nowhere", 0xbffff000, nil},
 	} {
 		got, err := executable(maps, tc.pc)
 		if !reflect.DeepEqual(got, tc.want) || (err == nil) != (tc.want != nil) {
