@@ -1,7 +1,10 @@
 package cli
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -33,7 +36,32 @@ func runServer(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return show.finish(server.Run(c.Context, cfg, show.observer()))
+	return show.finish(stopInTime(c.Context, stopPatience, func(ctx context.Context) error {
+		return server.Run(ctx, cfg, show.observer())
+	}))
+}
+
+// stopPatience is how long the parts may take to stop. A stop takes well under a
+// second as a rule, and init systems lose their patience; what is killed halfway
+// is as after a power cut, which every part is made for.
+const stopPatience = 9 * time.Second
+
+// stopInTime returns what run returns, or, once ctx has ended and patience as
+// well, an error.
+func stopInTime(ctx context.Context, patience time.Duration, run func(context.Context) error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(patience):
+		return fmt.Errorf("server: not all of it stopped within %s; ending without the rest, the next start repairs what that leaves", patience)
+	}
 }
 
 // serverConfig reads the configuration file, and reads and checks the server's

@@ -25,7 +25,7 @@ func here() Place {
 	if err != nil {
 		return Place{}
 	}
-	network, err := os.Readlink("/proc/self/ns/net")
+	network, err := os.Readlink("/proc/thread-self/ns/net")
 	if err != nil {
 		return Place{}
 	}

@@ -249,14 +249,14 @@ func (cp *controlPlane) run(ctx context.Context, listener net.Listener, observer
 			return nil
 		}
 	})
-	begin := time.Now()
-	if err := cp.start(ctx, group); err != nil {
-		stopAPI()
-		_ = group.Wait()
-		return err
-	}
-	observer.Step("control plane", time.Since(begin))
-	group.Go(func() error { return cp.awaitReady(ctx, observer) })
+	group.Go(func() error {
+		begin := time.Now()
+		if err := cp.start(ctx, group); err != nil {
+			return err
+		}
+		observer.Step("control plane", time.Since(begin))
+		return cp.awaitReady(ctx, observer)
+	})
 	err := group.Wait()
 	cp.events.Close()
 	stopAPI()
@@ -274,6 +274,9 @@ func (cp *controlPlane) run(ctx context.Context, listener net.Listener, observer
 func (cp *controlPlane) start(ctx context.Context, group *errgroup.Group) error {
 	begin := time.Now()
 	if err := bootstrap.Ensure(ctx, cp.admin); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err() // told to stop before the start was over
+		}
 		return fmt.Errorf("write the cluster's default objects: %w", err)
 	}
 	slog.Debug("default objects are there", "ms", time.Since(begin).Milliseconds())

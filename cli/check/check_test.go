@@ -114,7 +114,7 @@ func TestPorts(t *testing.T) {
 	}
 	defer dir.Close()
 	b.BindAddress = netip.MustParseAddr("127.0.0.1")
-	if r := b.ports(t.Context()); r.Verdict != OK || !strings.HasPrefix(r.Found, "used by the skiff of this data folder") {
+	if r := b.ports(t.Context()); r.Verdict != OK || !strings.Contains(r.Found, " is used by the skiff of this data folder, process ") {
 		t.Errorf("the port of the running server: %+v", r)
 	}
 }

@@ -22,7 +22,7 @@ var rivals = []string{"kubelet", "k3s", "k3s-server", "k3s-agent", "k0s", "kubel
 // others looks for another cluster's node on this box: both would program the
 // same cgroups and packets.
 func others(context.Context) Result {
-	own, err := os.Readlink("/proc/self/ns/net")
+	own, err := os.Readlink("/proc/thread-self/ns/net")
 	if err != nil {
 		return warn(err.Error(), "cannot look at processes")
 	}

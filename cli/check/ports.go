@@ -48,7 +48,7 @@ func listen(ctx context.Context, at netip.AddrPort) error {
 
 func (b Box) portInUse(at netip.AddrPort, err error) Result {
 	if owner, ownerErr := datadir.OwnerOf(b.DataDir); ownerErr == nil && owner != nil {
-		return ok("used by the skiff of this data folder, %s", owner)
+		return ok("%d is used by the skiff of this data folder, %s", at.Port(), owner)
 	}
 	flag := "choose another --https-port"
 	if at.Port() == agent.DefaultPort && b.HTTPSPort != agent.DefaultPort {
@@ -81,12 +81,13 @@ func usedBy(port int) string {
 }
 
 // listeners are the sockets that listen on a TCP port, as /proc/PID/fd names
-// them. The fields of /proc/net/tcp are: number, local address, remote address,
-// state, six more, inode.
+// them. The fields of the kernel's list are: number, local address, remote
+// address, state, five more, inode. It is this thread's list: a check before may
+// have moved the process's first thread to another network.
 func listeners(port int) map[string]bool {
 	const listening = "0A"
 	sockets := map[string]bool{}
-	for _, path := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+	for _, path := range []string{"/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"} {
 		f, err := os.Open(path)
 		if err != nil {
 			continue

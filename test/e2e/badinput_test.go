@@ -54,10 +54,13 @@ func TestTaken(t *testing.T) {
 		t.Errorf("a box on which a server can run does not pass its check: code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	h.Start()
-	if r := h.Run("skiff", "check"); r.Code != 1 || !strings.Contains(r.Stdout, "6443") {
-		t.Errorf("check while a server has the port: code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	if r := h.Run("skiff", "check"); r.Code != 0 || !strings.Contains(r.Stdout, "6443 is used by the skiff of this data folder") {
+		t.Errorf("check of the folder that a server runs from: code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	other := filepath.Join(h.Dir, "other")
+	if r := h.Run("skiff", "check", "--data-dir", other); r.Code != 1 || !strings.Contains(r.Stdout, "6443 is in use by skiff (process ") {
+		t.Errorf("check while another server has the port: code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
 	refused(t, h.Run("skiff", "server", "--data-dir", other, "--write-kubeconfig", other+".yaml"), 1,
 		`^skiff: https-port: cannot listen on 0\.0\.0\.0:6443, stop what does \(ss -tlnp\) or choose another port: .*address already in use$`)
 	refused(t, h.Run("skiff", "server", "--https-port", "7443"), 1,
