@@ -11,19 +11,26 @@ import (
 // notifier tells systemd about readiness, and feeds its watchdog as long as the
 // process is healthy. Outside of systemd it does nothing. See sd_notify(3).
 type notifier struct {
-	stop chan struct{}
-	wg   sync.WaitGroup
-	once sync.Once
+	// notify sends a message.
+	notify func(state string) error
+	stop   chan struct{}
+	wg     sync.WaitGroup
+	once   sync.Once
 }
 
-func newNotifier() *notifier { return &notifier{stop: make(chan struct{})} }
+func newNotifier() *notifier {
+	return &notifier{stop: make(chan struct{}), notify: func(state string) error {
+		_, err := daemon.SdNotify(false, state)
+		return err
+	}}
+}
 
 // status is what `systemctl status` shows.
 func (n *notifier) status(text string) { n.send("STATUS=" + text) }
 
-// ready tells that the start has succeeded. From then on the watchdog is fed at
-// half its interval while healthy returns nil; a process that stays unhealthy is
-// started anew by systemd.
+// ready tells that the start has succeeded. From then on the watchdog is fed
+// while healthy returns nil; a process that stays unhealthy is started anew by
+// systemd.
 func (n *notifier) ready(status string, healthy func() error) {
 	n.send(daemon.SdNotifyReady + "\nSTATUS=" + status)
 	interval, err := daemon.SdWatchdogEnabled(false)
@@ -31,12 +38,13 @@ func (n *notifier) ready(status string, healthy func() error) {
 		slog.Warn("systemd's watchdog is not fed", "err", err)
 	}
 	if interval > 0 {
-		n.wg.Go(func() { n.feed(interval/2, healthy) })
+		n.wg.Go(func() { n.feed(interval, healthy) })
 	}
 }
 
-func (n *notifier) feed(every time.Duration, healthy func() error) {
-	ticker := time.NewTicker(every)
+// feed reports at half the interval in which systemd wants to hear something.
+func (n *notifier) feed(interval time.Duration, healthy func() error) {
+	ticker := time.NewTicker(interval / 2)
 	defer ticker.Stop()
 	for {
 		if err := healthy(); err != nil {
@@ -65,7 +73,7 @@ func (n *notifier) close() {
 }
 
 func (n *notifier) send(state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
+	if err := n.notify(state); err != nil {
 		slog.Warn("cannot notify systemd", "err", err)
 	}
 }

@@ -76,11 +76,21 @@ func (o *Owner) holds() (bool, error) {
 func (o *Owner) Unit() string {
 	proc := filepath.Join("/proc", strconv.Itoa(o.PID))
 	environ, err := os.ReadFile(filepath.Join(proc, "environ"))
-	if err != nil || !hasVariable(environ, "SYSTEMD_EXEC_PID="+strconv.Itoa(o.PID)) {
+	if err != nil {
 		return ""
 	}
 	cgroups, err := os.ReadFile(filepath.Join(proc, "cgroup"))
 	if err != nil {
+		return ""
+	}
+	return unitOf(o.PID, environ, cgroups)
+}
+
+// unitOf reads it from a process's environment, which names the unit's main
+// process, and its cgroups. Those alone would not do: whatever a shell of a
+// service starts is in the service's cgroup.
+func unitOf(pid int, environ, cgroups []byte) string {
+	if !hasVariable(environ, "SYSTEMD_EXEC_PID="+strconv.Itoa(pid)) {
 		return ""
 	}
 	for line := range strings.Lines(string(cgroups)) {
