@@ -11,7 +11,7 @@ func BuildInfo() prometheus.Collector {
 	info := version.Info()
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "kubernetes_build_info",
-		Help: "A metric with a constant '1' value labeled by major, minor, git version, git commit, git tree state, build date, Go version, and compiler from which Kubernetes was built, and platform on which it is running.",
+		Help: "A metric with a constant '1' value labeled by the version, the commit and the toolchain of the build, and the platform that it runs on.",
 		ConstLabels: prometheus.Labels{
 			"major": info.Major, "minor": info.Minor, "git_version": info.GitVersion, "git_commit": info.GitCommit,
 			"git_tree_state": info.GitTreeState, "build_date": info.BuildDate,

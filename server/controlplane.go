@@ -56,6 +56,7 @@ type controlPlane struct {
 	issuer    *token.Issuer
 
 	controllers []controller.Controller
+	loops       *controller.Metrics
 	scheduler   *scheduler.Scheduler
 	node        *node.Node
 }
@@ -84,7 +85,10 @@ func newControlPlane(cfg Config, s *state) (*controlPlane, error) {
 	if err := cp.makeLoops(handler); err != nil {
 		return nil, err
 	}
-	return cp, cp.makeNode(handler)
+	if err := cp.makeNode(handler); err != nil {
+		return nil, err
+	}
+	return cp, cp.registerMetrics()
 }
 
 func (cp *controlPlane) serviceIPs() (ips []netip.Addr) {
@@ -296,7 +300,7 @@ func (cp *controlPlane) start(ctx context.Context, group *errgroup.Group) error 
 		return nil
 	}
 	group.Go(func() error {
-		return controller.Run(ctx, controller.Config{Logger: slog.Default(), StartInformers: startInformers}, cp.controllers)
+		return controller.Run(ctx, controller.Config{Logger: slog.Default(), Metrics: cp.loops, StartInformers: startInformers}, cp.controllers)
 	})
 	return nil
 }

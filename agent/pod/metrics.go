@@ -40,10 +40,7 @@ func (s *starts) shown(before, now *shown, seen time.Time) {
 }
 
 // Describe implements prometheus.Collector.
-func (m *Manager) Describe(ch chan<- *prometheus.Desc) { Describe(ch) }
-
-// Describe sends what a Manager's Collect collects; it needs none.
-func Describe(ch chan<- *prometheus.Desc) {
+func (*Manager) Describe(ch chan<- *prometheus.Desc) {
 	ch <- descPods
 	ch <- descRuns
 	ch <- descStart

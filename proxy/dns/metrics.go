@@ -28,7 +28,7 @@ func newMetrics() *metrics {
 			Name: "coredns_cache_hits_total", Help: "Questions about other zones that the cache answered.",
 		}),
 		failures: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "coredns_forward_failures_total", Help: "Questions that no upstream server answered.",
+			Name: "skiff_dns_forward_failures_total", Help: "Questions that no upstream server answered.",
 		}),
 	}
 }
@@ -42,7 +42,13 @@ func (m *metrics) hit()    { m.hits.Inc() }
 func (m *metrics) failed() { m.failures.Inc() }
 
 // Describe implements prometheus.Collector.
-func (s *Server) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(s, ch) }
+func (s *Server) Describe(ch chan<- *prometheus.Desc) {
+	m := s.handler.metrics
+	m.responses.Describe(ch)
+	m.duration.Describe(ch)
+	m.hits.Describe(ch)
+	m.failures.Describe(ch)
+}
 
 // Collect implements prometheus.Collector.
 func (s *Server) Collect(ch chan<- prometheus.Metric) {

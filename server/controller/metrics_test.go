@@ -80,7 +80,9 @@ func TestMetrics(t *testing.T) {
 		}
 		// A later Run, of the next term as a leader, counts anew.
 		ctx, cancel = context.WithCancel(t.Context())
-		go func() { ended <- controller.Run(ctx, controller.Config{Metrics: metrics}, []controller.Controller{loop}) }()
+		go func() {
+			ended <- controller.Run(ctx, controller.Config{Metrics: metrics}, []controller.Controller{loop})
+		}()
 		synctest.Wait()
 		check("in a later run", `workqueue_adds_total{name="test"} 3`, `skiff_controller_reconciles_total{controller="test",result="error"} 0`)
 		cancel()
