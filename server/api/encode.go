@@ -95,9 +95,7 @@ func (e *endpoint) partial(o output, s stored) (*metav1.PartialObjectMetadata, e
 	if err != nil {
 		return nil, err
 	}
-	p := &metav1.PartialObjectMetadata{ObjectMeta: *m}
-	p.SetGroupVersionKind(o.metaGVK("PartialObjectMetadata"))
-	return p, nil
+	return &metav1.PartialObjectMetadata{TypeMeta: o.metaType("PartialObjectMetadata"), ObjectMeta: *m}, nil
 }
 
 func (e *endpoint) appendPartial(dst []byte, o output, s stored) ([]byte, error) {

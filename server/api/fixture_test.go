@@ -107,6 +107,7 @@ func pods() *registry.Resource {
 			return fields.Set{"spec.nodeName": p.Spec.NodeName, "status.phase": string(p.Status.Phase)}
 		},
 		FieldNames: []string{"spec.nodeName", "status.phase"},
+		WireFields: []string{"spec.nodeName", "status.phase"},
 		Columns: []metav1.TableColumnDefinition{
 			{Name: "Name", Type: "string", Format: "name"}, {Name: "Ready", Type: "string"}, {Name: "Status", Type: "string"}, {Name: "Age", Type: "string"},
 		},

@@ -48,6 +48,15 @@ func (o output) metaGVK(kind string) schema.GroupVersionKind {
 	return schema.GroupVersionKind{Group: metav1.GroupName, Version: o.metaVersion, Kind: kind}
 }
 
+// metaType is metaGVK for objects that are made by the thousand: it puts no
+// strings together.
+func (o output) metaType(kind string) metav1.TypeMeta {
+	if o.metaVersion == "v1" {
+		return metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: kind}
+	}
+	return metav1.TypeMeta{APIVersion: "meta.k8s.io/v1beta1", Kind: kind}
+}
+
 // clause is one alternative of an Accept header.
 type clause struct {
 	media  media // "" for any

@@ -106,10 +106,9 @@ func (c *call) respondTable(code int, o output, list registry.List, items []stor
 		if err != nil {
 			return err
 		}
-		if buf, err = appendJSON(buf, row, false); err != nil {
+		if buf, err = appendRow(buf, row); err != nil {
 			return err
 		}
-		buf = buf[:len(buf)-1]
 		if !whole {
 			if b.took(buf) != nil {
 				return nil
@@ -118,6 +117,20 @@ func (c *call) respondTable(code int, o output, list registry.List, items []stor
 		}
 	}
 	return c.finishJSON(b, append(buf, "]}\n"...), o)
+}
+
+// appendRow appends a row that has no conditions. Its object is written straight
+// into the table: inside a RawExtension it would be encoded and then copied.
+func appendRow(dst []byte, row metav1.TableRow) ([]byte, error) {
+	dst, err := appendJSON(append(dst, `{"cells":`...), row.Cells, false)
+	if err != nil {
+		return nil, err
+	}
+	dst, err = appendJSON(append(dst[:len(dst)-1], `,"object":`...), row.Object.Object, false)
+	if err != nil {
+		return nil, err
+	}
+	return append(dst[:len(dst)-1], '}'), nil
 }
 
 // appendTableHead opens a Table up to its rows.

@@ -144,6 +144,8 @@ type Store struct {
 	gr     schema.GroupResource
 	// specFields are the indexes of what metadata.generation counts.
 	specFields []int
+	// wire are the selectable fields that are read without decoding.
+	wire map[string]wirePath
 }
 
 var _ Objects = (*Store)(nil)
@@ -167,8 +169,16 @@ func (r *Registry) newStore(res *Resource) (*Store, error) {
 		return nil, fmt.Errorf("resource %s: %T has no metadata and cannot be stored", s.gr, v.New())
 	}
 	s.prefix = KeyPrefix(stored)
-	if s.newHub != nil {
-		s.specFields = specFields(s.newHub())
+	if s.newHub == nil {
+		return s, nil
+	}
+	s.specFields = specFields(s.newHub())
+	if !s.Protobuf() || len(res.WireFields) == 0 {
+		return s, nil
+	}
+	var err error
+	if s.wire, err = wirePaths(s.newHub(), res.WireFields); err != nil {
+		return nil, fmt.Errorf("resource %s: %w", s.gr, err)
 	}
 	return s, nil
 }

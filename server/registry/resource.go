@@ -52,6 +52,10 @@ type Resource struct {
 	Fields func(Object) fields.Set
 	// FieldNames are the keys that Fields can return.
 	FieldNames []string
+	// WireFields are those of FieldNames that are what they are called: a string in
+	// that field of the storage version, which is selected by without decoding the
+	// object.
+	WireFields []string
 	// Columns are those of the Table that kubectl prints, without the rows'
 	// cells; nil means Name and Created At.
 	Columns []metav1.TableColumnDefinition

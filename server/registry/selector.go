@@ -15,8 +15,10 @@ type Selector struct {
 // what needs the object.
 type match struct {
 	labels labels.Selector
-	// fields needs the decoded object; nil if the key says all.
+	// fields needs the object; nil if the key says all.
 	fields fields.Selector
+	// wire tells that fields needs nothing which has to be decoded.
+	wire bool
 	// keyFields is answered by namespace and name alone.
 	keyFields fields.Selector
 	// name is the only name that can match, "" if there may be several.
@@ -35,8 +37,9 @@ func (sel Selector) narrow(s *Store, namespace *string) match {
 	if sel.Fields == nil || sel.Fields.Empty() {
 		return m
 	}
-	m.keyFields = sel.Fields
+	m.keyFields, m.wire = sel.Fields, true
 	for _, r := range sel.Fields.Requirements() {
+		m.wire = m.wire && s.inWire(r.Field)
 		if r.Field != "metadata.name" && r.Field != "metadata.namespace" {
 			m.fields, m.keyFields = sel.Fields, nil
 		}
@@ -73,6 +76,9 @@ func (s *Store) matches(m match, key string, value []byte, revision int64, decod
 	}
 	if m.fields == nil {
 		return true, nil
+	}
+	if m.wire {
+		return m.fields.Matches(wireFields{s, key, value}), nil
 	}
 	if decoded == nil {
 		decoded = func() (Object, error) { return s.Decode(key, value, revision) }

@@ -2,11 +2,15 @@ package builtin
 
 import (
 	"os"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -14,6 +18,8 @@ import (
 
 	"skiff/server/api/apitest"
 	"skiff/server/registry"
+	"skiff/store"
+	"skiff/store/storetest"
 )
 
 const golden = "testdata/resources.txtar"
@@ -218,4 +224,61 @@ func exercise(t *testing.T, rules *registry.Rules, obj, old registry.Object) {
 		f(ctx, obj, old)
 	}
 	var _ runtime.Object = obj
+}
+
+// TestWireFields: what is selected by without decoding is what Fields returns.
+func TestWireFields(t *testing.T) {
+	table := Complete()
+	backend := storetest.NewMemory(t)
+	reg, err := registry.NewRegistry(backend, nil, table...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := 0
+	for _, r := range table {
+		for _, name := range r.WireFields {
+			if !slices.Contains(r.FieldNames, name) {
+				t.Errorf("%s: %s is not selectable", r.GroupResource(), name)
+			}
+			obj := example(t, table, r)
+			set(t, obj, name, "some-value")
+			if got := r.Fields(obj)[name]; got != "some-value" {
+				t.Errorf("%s: selected by %s %q", r.GroupResource(), name, got)
+			}
+			value, err := registry.MarshalProtobuf(obj.(registry.Protobuf))
+			if err != nil {
+				t.Fatal(err)
+			}
+			key := registry.Key(r.GroupResource(), obj.GetNamespace(), name)
+			if _, err := backend.Txn(t.Context(), store.Op{Key: key, Value: value}); err != nil {
+				t.Fatal(err)
+			}
+			s, _ := reg.Store(r.GroupResource())
+			for want, value := range []string{"other", "some-value"} {
+				sel := registry.Selector{Fields: fields.OneTermEqualSelector(name, value)}
+				if list, err := s.List(t.Context(), registry.ListOptions{Selector: sel}); err != nil || len(list.Items) != want {
+					t.Errorf("%s: %s=%s selects %d objects, want %d: %v", r.GroupResource(), name, value, len(list.Items), want, err)
+				}
+			}
+			checked++
+		}
+	}
+	if checked < 10 {
+		t.Errorf("only %d fields were checked", checked)
+	}
+}
+
+// set gives the string field of that name a value.
+func set(t *testing.T, obj registry.Object, name, value string) {
+	t.Helper()
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unstructured.SetNestedField(content, value, strings.Split(name, ".")...); err != nil {
+		t.Fatal(err)
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(content, obj); err != nil {
+		t.Fatal(err)
+	}
 }

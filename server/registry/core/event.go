@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,6 +37,7 @@ func Events(ttl time.Duration) *registry.Resource {
 	r.Volatile = func(_, _ registry.Object) bool { return true }
 	r.TTL = func(registry.Object) int64 { return int64(ttl / time.Second) }
 	r.FieldNames = EventFieldNames
+	r.WireFields = slices.DeleteFunc(slices.Clone(EventFieldNames), func(name string) bool { return name == "source" })
 	r.Fields = EventFields
 	r.Columns = EventColumns()
 	r.Cells = registry.Cells(EventCells)

@@ -47,6 +47,7 @@ func namespaces() *registry.Resource {
 	r.Rules.HoldsDeletion = func(obj registry.Object) bool { return len(obj.(*corev1.Namespace).Spec.Finalizers) > 0 }
 	r.Rules.PrepareDelete = func(obj registry.Object) { obj.(*corev1.Namespace).Status.Phase = corev1.NamespaceTerminating }
 	r.FieldNames = []string{"status.phase"}
+	r.WireFields = r.FieldNames
 	r.Fields = func(obj registry.Object) fields.Set {
 		ns := obj.(*corev1.Namespace)
 		return fields.Set{"status.phase": string(ns.Status.Phase)}

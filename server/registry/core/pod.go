@@ -46,6 +46,9 @@ func pods(d Deps) *registry.Resource {
 		"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
 		"status.phase", "status.podIP", "status.nominatedNodeName",
 	}
+	r.WireFields = []string{
+		"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "status.phase", "status.nominatedNodeName",
+	}
 	r.Fields = podFields
 	r.Columns = podColumns()
 	r.Cells = registry.Cells(podCells)

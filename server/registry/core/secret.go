@@ -44,6 +44,7 @@ func secrets() *registry.Resource {
 		return nil
 	}
 	r.FieldNames = []string{"type"}
+	r.WireFields = r.FieldNames
 	r.Fields = func(obj registry.Object) fields.Set {
 		return fields.Set{"type": string(obj.(*corev1.Secret).Type)}
 	}

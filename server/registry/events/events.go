@@ -26,6 +26,7 @@ func Events(stored *registry.Resource) *registry.Resource {
 		Name: "v1", New: registry.New[eventsv1.Event](), NewList: registry.New[eventsv1.EventList](),
 		ToHub: core.EventFromV1, FromHub: core.EventToV1,
 	}}
+	view.WireFields = nil
 	view.FieldNames, view.Fields = nil, func(o registry.Object) fields.Set { return renamed(stored.Fields(o)) }
 	for _, name := range stored.FieldNames {
 		if own, ok := ownName(name); ok {
