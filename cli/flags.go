@@ -66,7 +66,7 @@ func commonFlags() []cli.Flag {
 	return []cli.Flag{
 		configFlag(),
 		dataDirFlag(),
-		stringFlag("token", "", "join token skiff.<hash>.<id>.<secret>; a server also takes its secret alone (default: made at first start)"),
+		stringFlag("token", "", "join token, skiff.HASH.ID.SECRET; a server also takes its secret alone (default: made at first start)"),
 		stringFlag("token-file", "", "file that holds the token"),
 		stringFlag("log-level", "info", "least level to log: debug, info, warn or error"),
 		stringFlag("log-format", "text", "how to log: text or json"),
