@@ -16,18 +16,6 @@ import (
 // Group is the API group's name.
 const Group = admissionv1.GroupName
 
-// Resources returns the group's resources.
-func Resources() []*registry.Resource {
-	return []*registry.Resource{
-		ValidatingWebhookConfigurations(),
-		MutatingWebhookConfigurations(),
-		ValidatingAdmissionPolicies(),
-		ValidatingAdmissionPolicyBindings(),
-		MutatingAdmissionPolicies(),
-		MutatingAdmissionPolicyBindings(),
-	}
-}
-
 func webhookColumns() []table.Column {
 	return []table.Column{
 		table.Name(),

@@ -18,11 +18,6 @@ const Group = "apiextensions.k8s.io"
 
 type definition = apiextensionsv1.CustomResourceDefinition
 
-// Resources returns the group's resources.
-func Resources() []*registry.Resource {
-	return []*registry.Resource{CustomResourceDefinitions()}
-}
-
 // CustomResourceDefinitions returns the resource customresourcedefinitions.
 func CustomResourceDefinitions() *registry.Resource {
 	return &registry.Resource{

@@ -20,11 +20,6 @@ import (
 // Group is the API group's name.
 const Group = "apiregistration.k8s.io"
 
-// Resources returns the group's resources.
-func Resources() []*registry.Resource {
-	return []*registry.Resource{APIServices()}
-}
-
 // APIServices returns the resource apiservices.
 func APIServices() *registry.Resource {
 	type service = apiregistrationv1.APIService

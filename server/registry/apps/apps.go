@@ -10,23 +10,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-
-	"skiff/server/registry"
 )
 
 // Group is the API group's name.
 const Group = "apps"
-
-// Resources returns the group's resources.
-func Resources() []*registry.Resource {
-	return []*registry.Resource{
-		Deployments(),
-		ReplicaSets(),
-		StatefulSets(),
-		DaemonSets(),
-		ControllerRevisions(),
-	}
-}
 
 // scaleKind is what the scale subresources speak.
 var scaleKind = schema.GroupVersionKind{Group: "autoscaling", Version: "v1", Kind: "Scale"}

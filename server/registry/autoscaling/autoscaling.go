@@ -26,11 +26,6 @@ const defaultCPUUtilization = 80
 
 type hpa = autoscalingv2.HorizontalPodAutoscaler
 
-// Resources returns the group's resources.
-func Resources() []*registry.Resource {
-	return []*registry.Resource{HorizontalPodAutoscalers()}
-}
-
 // HorizontalPodAutoscalers returns the resource horizontalpodautoscalers.
 func HorizontalPodAutoscalers() *registry.Resource {
 	return &registry.Resource{

@@ -6,15 +6,8 @@
 // cronjob.go and cronjob_validation.go.
 package batch
 
-import "skiff/server/registry"
-
 // Group is the API group's name.
 const Group = "batch"
-
-// Resources returns the group's resources.
-func Resources() []*registry.Resource {
-	return []*registry.Resource{Jobs(), CronJobs()}
-}
 
 // setDefault points *p to value unless it is set.
 func setDefault[T any](p **T, value T) {

@@ -43,15 +43,6 @@ func (d Deps) now() time.Time {
 	return d.Now()
 }
 
-// Resources returns the group's resources.
-func Resources(d Deps) []*registry.Resource {
-	return []*registry.Resource{
-		CertificateSigningRequests(d),
-		ClusterTrustBundles(),
-		PodCertificateRequests(d),
-	}
-}
-
 // CertificateSigningRequests returns the resource certificatesigningrequests.
 func CertificateSigningRequests(d Deps) *registry.Resource {
 	type csr = certificatesv1.CertificateSigningRequest

@@ -15,11 +15,6 @@ import (
 // Group is the API group's name.
 const Group = coordinationv1.GroupName
 
-// Resources returns the group's resources.
-func Resources() []*registry.Resource {
-	return []*registry.Resource{Leases()}
-}
-
 // Leases returns the resource leases.
 func Leases() *registry.Resource {
 	return &registry.Resource{

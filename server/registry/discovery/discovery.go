@@ -26,11 +26,6 @@ const (
 	mirroringController = "endpointslicemirroring-controller.k8s.io"
 )
 
-// Resources returns the group's resources.
-func Resources() []*registry.Resource {
-	return []*registry.Resource{EndpointSlices()}
-}
-
 // EndpointSlices returns the resource endpointslices.
 func EndpointSlices() *registry.Resource {
 	return &registry.Resource{

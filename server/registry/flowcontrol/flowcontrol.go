@@ -14,11 +14,6 @@ import (
 // Group is the API group's name.
 const Group = flowcontrolv1.GroupName
 
-// Resources returns the group's resources.
-func Resources() []*registry.Resource {
-	return []*registry.Resource{FlowSchemas(), PriorityLevelConfigurations()}
-}
-
 // FlowSchemas returns the resource flowschemas.
 func FlowSchemas() *registry.Resource {
 	type schema = flowcontrolv1.FlowSchema

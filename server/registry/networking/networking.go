@@ -26,17 +26,6 @@ const Group = networkingv1.GroupName
 // ingressClassAnnotation is how a class was named before there was a field.
 const ingressClassAnnotation = "kubernetes.io/ingress.class"
 
-// Resources returns the group's resources.
-func Resources() []*registry.Resource {
-	return []*registry.Resource{
-		NetworkPolicies(),
-		Ingresses(),
-		IngressClasses(),
-		ServiceCIDRs(),
-		IPAddresses(),
-	}
-}
-
 // NetworkPolicies returns the resource networkpolicies.
 func NetworkPolicies() *registry.Resource {
 	return &registry.Resource{

@@ -23,11 +23,6 @@ import (
 // Group is the API group's name.
 const Group = nodev1.GroupName
 
-// Resources returns the group's resources.
-func Resources() []*registry.Resource {
-	return []*registry.Resource{RuntimeClasses()}
-}
-
 // RuntimeClasses returns the resource runtimeclasses.
 func RuntimeClasses() *registry.Resource {
 	return &registry.Resource{

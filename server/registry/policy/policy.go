@@ -25,11 +25,6 @@ const Group = policyv1.GroupName
 // pods apart from those of policy/v1beta1. Clients cannot combine it with others.
 const matchLabel = "pdb.kubernetes.io/deprecated-v1beta1-empty-selector-match"
 
-// Resources returns the group's resources.
-func Resources() []*registry.Resource {
-	return []*registry.Resource{PodDisruptionBudgets()}
-}
-
 // PodDisruptionBudgets returns the resource poddisruptionbudgets.
 func PodDisruptionBudgets() *registry.Resource {
 	return &registry.Resource{

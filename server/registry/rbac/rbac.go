@@ -44,16 +44,6 @@ type Deps struct {
 	Authorizer Authorizer
 }
 
-// Resources returns the group's resources.
-func Resources(d Deps) []*registry.Resource {
-	return []*registry.Resource{
-		Roles(d),
-		RoleBindings(d),
-		ClusterRoles(d),
-		ClusterRoleBindings(d),
-	}
-}
-
 // Roles returns the resource roles.
 func Roles(d Deps) *registry.Resource {
 	return &registry.Resource{

@@ -19,17 +19,6 @@ import (
 // Group is the API group's name.
 const Group = resourcev1.GroupName
 
-// Resources returns the group's resources.
-func Resources() []*registry.Resource {
-	return []*registry.Resource{
-		DeviceClasses(),
-		DeviceTaintRules(),
-		ResourceClaims(),
-		ResourceClaimTemplates(),
-		ResourceSlices(),
-	}
-}
-
 // DeviceClasses returns the resource deviceclasses.
 func DeviceClasses() *registry.Resource {
 	return &registry.Resource{

@@ -18,18 +18,6 @@ import (
 // Group is the API group's name.
 const Group = storagev1.GroupName
 
-// Resources returns the group's resources.
-func Resources() []*registry.Resource {
-	return []*registry.Resource{
-		StorageClasses(),
-		VolumeAttachments(),
-		VolumeAttributesClasses(),
-		CSINodes(),
-		CSIDrivers(),
-		CSIStorageCapacities(),
-	}
-}
-
 // setDefault points *p to value unless it is set.
 func setDefault[T any](p **T, value T) {
 	if *p == nil {

@@ -18,11 +18,6 @@ import (
 // Group is the API group's name.
 const Group = svmv1.GroupName
 
-// Resources returns the group's resources.
-func Resources() []*registry.Resource {
-	return []*registry.Resource{StorageVersionMigrations()}
-}
-
 // StorageVersionMigrations returns the resource storageversionmigrations.
 func StorageVersionMigrations() *registry.Resource {
 	type migration = svmv1.StorageVersionMigration
