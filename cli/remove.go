@@ -19,8 +19,8 @@ import (
 	"skiff/runtime/instance"
 )
 
-// mustBeOurs returns the marker of a data folder, nil if the folder is empty or
-// not there. It refuses one that holds something else: a mistyped --data-dir must
+// mustBeOurs returns the marker of a data folder, nil if there is nothing in the
+// folder, or no folder. It refuses one that holds something else: a mistyped --data-dir must
 // not cost a home or a root file system.
 func mustBeOurs(dir string) (*datadir.Marker, error) {
 	entries, err := os.ReadDir(dir)
@@ -34,10 +34,10 @@ func mustBeOurs(dir string) (*datadir.Marker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("uninstall: %w", err)
 	}
-	if marker == nil {
+	if marker == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !slices.Contains(keepLast, e.Name()) }) {
 		return nil, usagef("uninstall: %s is not a data folder of skiff, its file `version` is missing; nothing was removed", dir)
 	}
-	return marker, nil
+	return marker, nil // nil of a folder whose first start came no further
 }
 
 // remover removes what was made for a data folder.
