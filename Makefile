@@ -56,8 +56,10 @@ lint: ## formatting, vet and staticcheck
 	@scripts/lint
 
 .PHONY: bench
-bench: ## the figures of store, API server and proxy on this machine
+bench: build ## the figures of store, API server, proxy, starts and pods on this machine; needs root
 	go test -run XXX -bench . ./store/cluster ./server/api ./proxy/nft
+	go test -run XXX -bench Ready -benchtime 20x ./test/bench
+	go test -run XXX -bench 'PodDelete|Deployment' -benchtime 5x ./test/bench
 
 .PHONY: footprint
 footprint: build ## what an idle server costs, and how long it takes to start
