@@ -61,8 +61,9 @@ func newCluster(t *testing.T, ctx context.Context) cluster {
 		simple(flowcontrolv1.GroupName, "flowschemas", "FlowSchema", false, registry.Version{Name: "v1", New: registry.New[flowcontrolv1.FlowSchema](), NewList: registry.New[flowcontrolv1.FlowSchemaList]()}),
 		simple(flowcontrolv1.GroupName, "prioritylevelconfigurations", "PriorityLevelConfiguration", false, registry.Version{Name: "v1", New: registry.New[flowcontrolv1.PriorityLevelConfiguration](), NewList: registry.New[flowcontrolv1.PriorityLevelConfigurationList]()}),
 	}
-	resources = append(resources, scheduling.Resources()...)
-	resources = append(resources, rbacregistry.Resources(rbacregistry.Deps{Rules: az.RBAC.Resolver(), Authorizer: az})...)
+	resources = append(resources, scheduling.PriorityClasses())
+	deps := rbacregistry.Deps{Rules: az.RBAC.Resolver(), Authorizer: az}
+	resources = append(resources, rbacregistry.ClusterRoleBindings(deps), rbacregistry.ClusterRoles(deps), rbacregistry.RoleBindings(deps), rbacregistry.Roles(deps))
 	server, err = api.New(api.Config{Store: storetest.NewMemory(t), Resources: resources, Authorizer: az})
 	if err != nil {
 		t.Fatal(err)

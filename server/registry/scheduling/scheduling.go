@@ -31,11 +31,6 @@ var systemClasses = map[string]int32{
 	"system-node-critical":    2_000_001_000,
 }
 
-// Resources returns the group's resources.
-func Resources() []*registry.Resource {
-	return []*registry.Resource{PriorityClasses()}
-}
-
 // PriorityClasses returns the resource priorityclasses.
 func PriorityClasses() *registry.Resource {
 	return &registry.Resource{
