@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,7 +15,6 @@ import (
 	"github.com/moby/sys/mountinfo"
 
 	"skiff/datadir"
-	"skiff/proxy"
 	"skiff/runtime/containerd"
 	"skiff/runtime/instance"
 )
@@ -48,6 +48,9 @@ type remover struct {
 	marker *datadir.Marker
 	// kubeconfig is where the credentials are if there is no marker.
 	kubeconfig string
+	// removeService removes the rules for services, and addresses, from where this
+	// process is.
+	removeService func(clusterDNS []netip.Addr) error
 	// notes are what the user should know of what was left.
 	notes []string
 }
@@ -74,14 +77,14 @@ func (r *remover) removeRules() error {
 	case m == nil && r.dir != instance.DefaultDataDir:
 		return nil // another instance may have made those that are here
 	case m == nil:
-		return proxy.Remove(nil)
+		return r.removeService(nil)
 	case m.Place.Gone():
 		return nil // the boot that had them has ended
 	case !m.Place.Here():
 		r.notes = append(r.notes, "its service rules, if they are still there, are in another network namespace, "+m.Place.Network)
 		return nil
 	default:
-		return proxy.Remove(m.ClusterDNS)
+		return r.removeService(m.ClusterDNS)
 	}
 }
 

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,5 +78,38 @@ func TestRemoveFromDisk(t *testing.T) {
 	r.notes = nil
 	if err := r.removeEmptied(); err != nil || len(r.notes) != 1 || !strings.Contains(r.notes[0], "where a disk is mounted") {
 		t.Errorf("%v, notes %q", err, r.notes)
+	}
+}
+
+// TestRulesElsewhere: rules are another instance's where this one never worked.
+func TestRulesElsewhere(t *testing.T) {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		marker *datadir.Marker
+		notes  int
+	}{
+		"a folder without a marker": {nil, 0},
+		"an earlier boot":           {&datadir.Marker{Place: datadir.Place{Boot: "earlier", Network: "net:[1]"}}, 0},
+		"another network namespace": {&datadir.Marker{Place: datadir.Place{Boot: strings.TrimSpace(string(boot)), Network: "net:[1]"}}, 1},
+	} {
+		r := remover{dir: "/srv/other", marker: tc.marker, removeService: func([]netip.Addr) error {
+			t.Errorf("%s: removed the rules that are here", name)
+			return nil
+		}}
+		if err := r.removeRules(); err != nil || len(r.notes) != tc.notes {
+			t.Errorf("%s: %v, notes %q", name, err, r.notes)
+		}
+	}
+	var removed []netip.Addr
+	dns := []netip.Addr{netip.MustParseAddr("10.43.0.10")}
+	r := remover{marker: &datadir.Marker{ClusterDNS: dns}, removeService: func(a []netip.Addr) error {
+		removed = a
+		return nil
+	}}
+	if err := r.removeRules(); err != nil || !slices.Equal(removed, dns) {
+		t.Errorf("here: removed %v, %v", removed, err)
 	}
 }

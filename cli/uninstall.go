@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"skiff/datadir"
+	"skiff/proxy"
 )
 
 func uninstallCommand() *cli.Command {
@@ -61,7 +62,7 @@ func runUninstall(c *cli.Context) error {
 		return fmt.Errorf("uninstall: %w", err)
 	}
 	defer lock.Close()
-	r := remover{dir: dir, marker: marker, kubeconfig: c.String(flagWriteKubeconfig)}
+	r := remover{dir: dir, marker: marker, kubeconfig: c.String(flagWriteKubeconfig), removeService: proxy.Remove}
 	if err := r.run(c.Context); err != nil {
 		return fmt.Errorf("uninstall: %w", err)
 	}
