@@ -8,6 +8,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"skiff/netdump"
 )
 
 // errNoAddress tells that this box has no address to be known by.
@@ -17,7 +19,9 @@ var errNoAddress = errors.New("node-ip: this box has no address besides loopback
 // interface, or, without a default route, the first one of a link that is up. A
 // box on a shelf may have no cable at boot.
 func findNodeIPs(ignore func(netip.Addr) bool) ([]netip.Addr, error) {
-	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+	routes, err := netdump.Whole(func() ([]netlink.Route, error) {
+		return netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list routes: %w", err)
 	}
@@ -29,7 +33,7 @@ func findNodeIPs(ignore func(netip.Addr) bool) ([]netip.Addr, error) {
 			return []netip.Addr{a}, nil
 		}
 	}
-	links, err := netlink.LinkList()
+	links, err := netdump.Whole(netlink.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
@@ -49,7 +53,7 @@ func linkAddress(index int, ignore func(netip.Addr) bool) (netip.Addr, bool) {
 	if err != nil {
 		return netip.Addr{}, false
 	}
-	addrs, err := netlink.AddrList(link, netlink.FAMILY_V4)
+	addrs, err := netdump.Whole(func() ([]netlink.Addr, error) { return netlink.AddrList(link, netlink.FAMILY_V4) })
 	if err != nil {
 		return netip.Addr{}, false
 	}

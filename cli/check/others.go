@@ -13,6 +13,8 @@ import (
 	nft "github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"skiff/netdump"
 )
 
 // rivals are the node agents of other clusters, as the kernel names their
@@ -43,7 +45,9 @@ func others(context.Context) Result {
 
 // ranges looks for networks of the box that overlap those of the cluster.
 func (b Box) ranges(context.Context) Result {
-	routes, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+	routes, err := netdump.Whole(func() ([]netlink.Route, error) {
+		return netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+	})
 	if err != nil {
 		return warn(err.Error(), "cannot list the box's routes")
 	}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"skiff/netdump"
 )
 
 // protocol marks the routes that are Skiff's own (rtnetlink's rtm_protocol; 's').
@@ -94,7 +96,9 @@ func Remove(addresses []netip.Addr) error {
 
 // removeRoutes removes those of Skiff's routes that match.
 func removeRoutes(match func(*netlink.Route) bool) error {
-	list, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Protocol: protocol}, netlink.RT_FILTER_PROTOCOL)
+	list, err := netdump.Whole(func() ([]netlink.Route, error) {
+		return netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Protocol: protocol}, netlink.RT_FILTER_PROTOCOL)
+	})
 	if err != nil {
 		return fmt.Errorf("list routes: %w", err)
 	}

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/vishvananda/netlink"
+
+	"skiff/netdump"
 )
 
 const errNoDevice = syscall.ENODEV
@@ -63,7 +65,7 @@ func createBridge(s Spec) (netlink.Link, error) {
 }
 
 func ensureGateways(br netlink.Link, addrs []Address) error {
-	have, err := netlink.AddrList(br, netlink.FAMILY_ALL)
+	have, err := netdump.Whole(func() ([]netlink.Addr, error) { return netlink.AddrList(br, netlink.FAMILY_ALL) })
 	if err != nil {
 		return fmt.Errorf("list addresses: %w", err)
 	}

@@ -6,6 +6,8 @@ import (
 
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/vishvananda/netlink"
+
+	"skiff/netdump"
 )
 
 // Check reports how an attachment differs from what Add made of the spec.
@@ -35,14 +37,14 @@ func checkPod(s Spec) error {
 		if want.IP.Is4() {
 			family = netlink.FAMILY_V4
 		}
-		addrs, err := netlink.AddrList(link, family)
+		addrs, err := netdump.Whole(func() ([]netlink.Addr, error) { return netlink.AddrList(link, family) })
 		if err != nil {
 			return fmt.Errorf("list the pod's addresses: %w", err)
 		}
 		if !slices.ContainsFunc(addrs, func(a netlink.Addr) bool { return a.IP.Equal(want.IP.AsSlice()) }) {
 			return fmt.Errorf("address %s is missing on %s in the pod", want.IP, s.IfName)
 		}
-		routes, err := netlink.RouteList(link, family)
+		routes, err := netdump.Whole(func() ([]netlink.Route, error) { return netlink.RouteList(link, family) })
 		if err != nil {
 			return fmt.Errorf("list the pod's routes: %w", err)
 		}
