@@ -1,3 +1,5 @@
+//go:build !386 && !arm // go-fuse does not compile for 32 bits
+
 package crash
 
 import (
