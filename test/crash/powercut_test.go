@@ -1,4 +1,7 @@
-//go:build !386 && !arm // go-fuse does not compile for 32 bits
+//go:build !386 && !arm
+
+// go-fuse does not compile for 32 bits.
+
 
 package crash
 
