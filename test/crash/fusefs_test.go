@@ -2,7 +2,6 @@
 
 // go-fuse does not compile for 32 bits.
 
-
 package crash
 
 import (
