@@ -32,6 +32,7 @@ type Daemon struct {
 	log         *slog.Logger
 	server      *server.Server
 	bridge      bridge
+	pause       pauseImport
 	events      *eventHub
 	failed      chan error
 	lock        *os.File
@@ -103,10 +104,10 @@ func (d *Daemon) start(ctx context.Context) error {
 		return err
 	}
 	d.events = newEventHub(d.bridge.cri)
+	ctx, d.cancel = context.WithCancel(ctx)
 	if err := d.ensurePause(ctx); err != nil {
 		return err
 	}
-	ctx, d.cancel = context.WithCancel(ctx)
 	d.background.Go(func() {
 		if err := d.endOrphans(ctx, networks); err != nil && ctx.Err() == nil {
 			d.log.Warn("what an earlier start left over stays", "err", err)

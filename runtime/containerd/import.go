@@ -72,6 +72,9 @@ func (d *Daemon) Present(ctx context.Context, names []string) bool {
 
 // ImageList returns the node's images, as `skiff images list` shows them.
 func (d *Daemon) ImageList(ctx context.Context) ([]imagestore.Image, error) {
+	if err := d.pause.wait(ctx); err != nil {
+		return nil, err
+	}
 	resp, err := d.Images().ListImages(ctx, &runtimeapi.ListImagesRequest{})
 	if err != nil {
 		return nil, err

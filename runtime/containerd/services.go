@@ -48,6 +48,9 @@ func (s *runtimeService) UpdateRuntimeConfig(ctx context.Context, req *runtimeap
 }
 
 func (s *runtimeService) RunPodSandbox(ctx context.Context, req *runtimeapi.RunPodSandboxRequest) (*runtimeapi.RunPodSandboxResponse, error) {
+	if err := s.d.pause.wait(ctx); err != nil {
+		return nil, errgrpc.ToGRPC(err)
+	}
 	return call(ctx, req, s.d.bridge.cri.RunPodSandbox)
 }
 
