@@ -238,7 +238,7 @@ func (s *script) command(cmd, rest string, args []string) error {
 	case "stop":
 		s.stop()
 	case "create", "patch", "annotate", "delete":
-		return s.client2(cmd, args[0], args[1], strings.Join(args[2:], " "))
+		return s.another(cmd, args[0], args[1], strings.Join(args[2:], " "))
 	case "serve":
 		return s.api.Install(customKind(args[0]))
 	case "sleep", "quiet":
@@ -278,8 +278,8 @@ func (s *script) sleep(cmd, duration string) error {
 	return nil
 }
 
-// client2 is another client's doing.
-func (s *script) client2(verb, plural, key, data string) error {
+// another does what another client would do.
+func (s *script) another(verb, plural, key, data string) error {
 	r, err := s.resource(plural)
 	if err != nil {
 		return err
