@@ -47,9 +47,12 @@ func New(client kubernetes.Interface, f informers.SharedInformerFactory, clk clo
 		Name: "pod-gc", Reconciler: r,
 		Sources: []controller.Source{
 			controller.Watch(node.Informer(), func(old, new *corev1.Node, enqueue func(string)) {
-				if new == nil {
+				switch {
+				case new == nil:
 					enqueue(nodeKey + old.Name)
-				} else if outOfService(new) && (old == nil || !outOfService(old)) {
+				case old == nil, outOfService(new) && !outOfService(old):
+					// A new one also ends a quarantine: its pods may have been seen
+					// before it.
 					enqueue(nodeKey + new.Name)
 				}
 			}),
