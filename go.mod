@@ -220,3 +220,8 @@ require (
 )
 
 tool github.com/opencontainers/runc
+
+// raft-boltdb can convert files of bolt, which is archived and does not compile
+// for riscv64. Skiff has no such files; this is the last version of its successor
+// that may stand in its place.
+replace github.com/boltdb/bolt => go.etcd.io/bbolt v1.3.3
