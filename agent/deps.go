@@ -55,6 +55,9 @@ type Deps struct {
 	// OnPodCIDRs is told the node's address blocks, once known and when they
 	// change. An error keeps the node NotReady and is tried again.
 	OnPodCIDRs func(cidrs []string) error
+	// OnReady is called once, when the API has a status of this run's that says
+	// Ready; until then it may have the last run's. Nil is nobody.
+	OnReady func()
 	// DefaultPod fills in the defaults of a static pod's manifest. Nil leaves
 	// the manifest as it is.
 	DefaultPod func(*corev1.Pod)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -39,7 +40,10 @@ func (a *Agent) keepNode(ctx context.Context) error {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	k := keeper{a: a, changed: true, notReady: firstNotReadyCheck}
+	k := keeper{a: a, changed: true, notReady: firstNotReadyCheck, onReady: func() {}}
+	if a.deps.OnReady != nil {
+		k.onReady = sync.OnceFunc(a.deps.OnReady)
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -63,6 +67,8 @@ type keeper struct {
 	failures int
 	// notReady is how long to wait for the next look at a node that is not.
 	notReady time.Duration
+	// onReady may be called again.
+	onReady func()
 }
 
 // look brings the node's status up to date and returns when to look again.
@@ -88,6 +94,9 @@ func (k *keeper) look(ctx context.Context) time.Duration {
 	}
 	if a.isReady() {
 		k.notReady = firstNotReadyCheck
+		if k.failures == 0 {
+			k.onReady()
+		}
 		return wait
 	}
 	wait, k.notReady = min(wait, k.notReady), min(2*k.notReady, notReadyCheck)

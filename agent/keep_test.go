@@ -32,16 +32,19 @@ type keeping struct {
 	rt     *fakert.Runtime
 	events *record.FakeRecorder
 	images chan struct{}
+	// ready counts how often the agent said that it is.
+	ready int
 }
 
 // keep runs fn, in virtual time, with a node that is registered.
-func keep(t *testing.T, opts fakert.Options, fn func(k *keeping)) {
+func keep(t *testing.T, opts fakert.Options, fn func(k *keeping), there ...runtime.Object) {
 	synctest.Test(t, func(t *testing.T) {
-		k := &keeping{t: t, client: fake.NewClientset(), rt: fakert.New(opts), events: record.NewFakeRecorder(100), images: make(chan struct{}, 1)}
+		k := &keeping{t: t, client: fake.NewClientset(there...), rt: fakert.New(opts), events: record.NewFakeRecorder(100), images: make(chan struct{}, 1)}
 		var err error
 		k.a, err = New(Config{
 			NodeName: "n1", NodeIPs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, DataDir: t.TempDir(), Port: -1, Cgroup: cgroup.Config{Root: t.TempDir()},
-		}, Deps{Client: k.client, Runtime: k.rt, Images: k.rt, Recorder: k.events, ImagesChanged: k.images, Logger: slog.New(slog.DiscardHandler)})
+		}, Deps{Client: k.client, Runtime: k.rt, Images: k.rt, Recorder: k.events, ImagesChanged: k.images,
+			OnReady: func() { k.ready++ }, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,6 +194,29 @@ func TestNetworkComesAndGoes(t *testing.T) {
 			t.Errorf("events:\n%s", events)
 		}
 	})
+}
+
+// TestReadyIsOfThisRun: what the last run left in the node's status is not heard
+// for this one's.
+func TestReadyIsOfThisRun(t *testing.T) {
+	last := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}
+	last.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
+	keep(t, fakert.Options{NoNetwork: "no plugin"}, func(k *keeping) {
+		if k.ready != 0 {
+			t.Error("ready by the last run's status")
+		}
+		k.rt.SetNetwork("")
+		time.Sleep(checkPeriod)
+		synctest.Wait()
+		k.rt.SetNetwork("gone again")
+		time.Sleep(checkPeriod)
+		k.rt.SetNetwork("")
+		time.Sleep(checkPeriod)
+		synctest.Wait()
+		if k.ready != 1 {
+			t.Errorf("said %d times that it is ready, want once", k.ready)
+		}
+	}, last)
 }
 
 func TestCordonIsAnEvent(t *testing.T) {

@@ -59,6 +59,8 @@ type controlPlane struct {
 	loops       *controller.Metrics
 	scheduler   *scheduler.Scheduler
 	node        *node.Node
+	// nodeReady is closed when the node has become Ready in this run.
+	nodeReady chan struct{}
 }
 
 // as returns a user of the server's own process.
@@ -71,7 +73,7 @@ func as(name string, groups ...string) user.Info {
 // client that calls the server through cp, which is complete before any of them
 // uses it.
 func newControlPlane(cfg Config, s *state) (*controlPlane, error) {
-	cp := &controlPlane{cfg: cfg, state: s}
+	cp := &controlPlane{cfg: cfg, state: s, nodeReady: make(chan struct{})}
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { cp.api.ServeHTTP(w, r) })
 	var err error
 	if cp.admin, err = kubernetes.NewForConfig(client.InProcess(handler, as("system:apiserver", user.SystemPrivilegedGroup))); err != nil {
@@ -290,7 +292,7 @@ func (cp *controlPlane) start(ctx context.Context, group *errgroup.Group) error 
 		group.Go(func() error { return cp.scheduler.Run(ctx) })
 	}
 	if cp.node != nil {
-		group.Go(func() error { return cp.node.Run(ctx, cp.state.runtime, func() {}) })
+		group.Go(func() error { return cp.node.Run(ctx, cp.state.runtime, func() { close(cp.nodeReady) }) })
 	}
 	// With the context itself: one made of its channel costs a goroutine for each
 	// context that is derived from it, two per informer.

@@ -69,12 +69,17 @@ func (cp *controlPlane) ready(ctx context.Context) bool {
 	}) {
 		return false
 	}
-	return cp.node == nil || await(ctx, cp.informers.Core().V1().Nodes().Informer(), func(o any) bool {
+	if cp.node == nil {
+		return true
+	}
+	slow := func() {
+		slog.Warn("the node is still not Ready; kubectl describe node says why", "node", cp.cfg.NodeName)
+	}
+	// Until the node has spoken, its object says what the last run left there.
+	return awaitClosed(ctx, cp.nodeReady, slow) && await(ctx, cp.informers.Core().V1().Nodes().Informer(), func(o any) bool {
 		n, ok := o.(*corev1.Node)
 		return ok && n.Name == cp.cfg.NodeName && takesPods(n, controllers)
-	}, func() {
-		slog.Warn("the node is still not Ready; kubectl describe node says why", "node", cp.cfg.NodeName)
-	})
+	}, slow)
 }
 
 // isDefaultAccount tells whether o is what pods in the default namespace run as.
@@ -110,11 +115,17 @@ func await(ctx context.Context, informer cache.SharedIndexInformer, wanted func(
 		return false
 	}
 	defer func() { _ = informer.RemoveEventHandler(handler) }()
+	return awaitClosed(ctx, found, slow)
+}
+
+// awaitClosed waits until done is closed, or for ctx to end. It calls slow once if
+// that takes long.
+func awaitClosed(ctx context.Context, done <-chan struct{}, slow func()) bool {
 	late := time.NewTimer(readyTimeout)
 	defer late.Stop()
 	for {
 		select {
-		case <-found:
+		case <-done:
 			return true
 		case <-late.C:
 			slow()

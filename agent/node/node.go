@@ -107,9 +107,10 @@ func (n *Node) Collectors() []prometheus.Collector {
 }
 
 // newAgent makes the agent on the runtime. imagesChanged tells it that images of
-// the embedded one have come or gone.
-func (n *Node) newAgent(rt *Runtime, imagesChanged <-chan struct{}) (*agent.Agent, error) {
+// the embedded one have come or gone; it calls onReady once.
+func (n *Node) newAgent(rt *Runtime, imagesChanged <-chan struct{}, onReady func()) (*agent.Agent, error) {
 	cfg, deps, in := n.cfg.Agent, n.deps, instance.Of(n.cfg.DataDir)
+	deps.OnReady = onReady
 	cfg.Cgroup = cgroup.Config{Name: filepath.Base(in.CgroupParent())}
 	deps.Runtime, deps.Images, deps.Logger = rt.Runtime, rt.Images, n.cfg.Logger
 	deps.Collectors = n.Collectors()
@@ -141,21 +142,33 @@ func ImagesSocket(dataDir string) string {
 
 // Run runs the node until ctx ends. open yields the runtime, which may still be
 // on its way; it stays the caller's to close. ready is called once services and
-// DNS are there; whether the node is Ready its status tells.
+// DNS are there and the node's status says Ready, of this run and not of the last.
 func (n *Node) Run(ctx context.Context, open func() (*Runtime, error), ready func()) error {
 	group, ctx := errgroup.WithContext(ctx)
+	servicesReady, agentReady := make(chan struct{}), make(chan struct{})
 	if n.proxy == nil {
-		ready()
+		close(servicesReady)
 	} else {
-		group.Go(func() error { return n.proxy.Run(ctx, ready) })
+		group.Go(func() error { return n.proxy.Run(ctx, func() { close(servicesReady) }) })
 	}
+	group.Go(func() error {
+		for _, c := range []chan struct{}{servicesReady, agentReady} {
+			select {
+			case <-c:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		ready()
+		return nil
+	})
 	group.Go(func() error {
 		rt, err := open()
 		if err != nil || ctx.Err() != nil {
 			return err
 		}
 		imagesChanged := make(chan struct{}, 1)
-		a, err := n.newAgent(rt, imagesChanged)
+		a, err := n.newAgent(rt, imagesChanged, func() { close(agentReady) })
 		if err != nil {
 			return err
 		}

@@ -32,6 +32,8 @@ type Options struct {
 	// Handlers and Features are what Status reports.
 	Handlers []*runtimeapi.RuntimeHandler
 	Features *runtimeapi.RuntimeFeatures
+	// NoNetwork is the network's problem at the start, see SetNetwork.
+	NoNetwork string
 	// Logger, if not nil, gets every call at debug level.
 	Logger *slog.Logger
 }
@@ -93,6 +95,7 @@ func New(opts Options) *Runtime {
 		images:     map[string]*runtimeapi.Image{},
 		fails:      map[string][]error{},
 		watchers:   map[int]*watcher{},
+		noNetwork:  opts.NoNetwork,
 	}
 	for _, name := range opts.Images {
 		r.addImage(name)
