@@ -5,6 +5,8 @@ import (
 	"testing/synctest"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"skiff/metric/metrictest"
 )
 
 func TestMetrics(t *testing.T) { synctest.Test(t, testMetrics) }
@@ -20,20 +22,7 @@ func testMetrics(t *testing.T) {
 	c.create(pod("huge", cpu("100")))
 	c.next()
 	synctest.Wait()
-	families, err := registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]float64{}
-	for _, family := range families {
-		for _, m := range family.GetMetric() {
-			name := family.GetName()
-			for _, l := range m.GetLabel() {
-				name += " " + l.GetValue()
-			}
-			got[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
-		}
-	}
+	got := metrictest.Values(t, registry)
 	for name, want := range map[string]float64{
 		"scheduler_schedule_attempts_total default-scheduler scheduled":                 2,
 		"scheduler_schedule_attempts_total default-scheduler unschedulable":             1,

@@ -1,5 +1,5 @@
-// Package metrictest holds the documentation of metrics against what is
-// registered.
+// Package metrictest reads what a registry holds, and holds the documentation of
+// metrics against it.
 package metrictest
 
 import (
@@ -97,4 +97,25 @@ func described(t *testing.T, c prometheus.Collector) map[string]bool {
 		rows[fmt.Sprintf("| `%s` | %s | %s |", name, strings.Join(labels, ", "), help)] = true
 	}
 	return rows
+}
+
+// Values returns the registry's counters and gauges, and how often its histograms
+// were given something, under "NAME VALUE-OF-LABEL...".
+func Values(t *testing.T, registry prometheus.Gatherer) map[string]float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]float64{}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			name := family.GetName()
+			for _, l := range m.GetLabel() {
+				name += " " + l.GetValue()
+			}
+			values[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+		}
+	}
+	return values
 }
