@@ -79,7 +79,7 @@ type rule struct {
 	why string
 }
 
-var controlPlane = []string{"server/client", "server/pki"}
+var controlPlane = []string{"server/client", "server/clusterinfo", "server/pki"}
 
 var rules = []rule{
 	{"", []string{"cli"}, "main only dispatches"},
@@ -118,6 +118,7 @@ var rules = []rule{
 	{"server/manifests", append([]string{"server/controller/...", "dirwatch"}, controlPlane...),
 		"manifests are applied through the API alone, as a user would"},
 	{"server/client", []string{"metric"}, "a leaf that everyone may import"},
+	{"server/clusterinfo", nil, "a leaf that everyone may import"},
 	{"server/pki", []string{"atomicfile"}, "a leaf that everyone may import"},
 	{"server/openapi", []string{"server/api", "server/registry", "server/openapi/..."}, "documents describe the resources that the API serves"},
 	{"server/discovery", []string{"server/registry"}, "discovery lists what the registry holds"},

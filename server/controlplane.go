@@ -33,6 +33,7 @@ import (
 	"skiff/server/controllers"
 	"skiff/server/controllers/apiserver"
 	certificatecontroller "skiff/server/controllers/certificates"
+	clusterinfocontroller "skiff/server/controllers/clusterinfo"
 	"skiff/server/controllers/nodeipam"
 	"skiff/server/openapi"
 	"skiff/server/pki"
@@ -183,6 +184,7 @@ func (cp *controlPlane) makeLoops(handler http.Handler) error {
 			NodeIPAM:       nodeipam.Config{ClusterCIDRs: cfg.ClusterCIDRs, MaskSize4: 24, MaskSize6: 64},
 			ServiceCIDRs:   cfg.ServiceCIDRs,
 			ClusterDNS:     cfg.dnsAddresses(),
+			ClusterInfo:    clusterinfocontroller.Config{Info: cp.clusterInfo},
 			APIServer: apiserver.Config{
 				Addresses: func() []netip.Addr { return []netip.Addr{cfg.AdvertiseAddress} },
 				Port:      int32(cfg.HTTPSPort), ServiceIP: cp.serviceIPs()[0],

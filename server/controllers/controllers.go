@@ -20,6 +20,7 @@ import (
 	"skiff/server/controller/events"
 	"skiff/server/controllers/apiserver"
 	"skiff/server/controllers/certificates"
+	"skiff/server/controllers/clusterinfo"
 	"skiff/server/controllers/clusterrole"
 	"skiff/server/controllers/cronjob"
 	"skiff/server/controllers/daemonset"
@@ -76,6 +77,8 @@ type Deps struct {
 	Scales disruption.Scales
 	// Certificates is what certificate requests are signed with.
 	Certificates certificates.Config
+	// ClusterInfo is what nodes learn of the cluster.
+	ClusterInfo clusterinfo.Config
 	// APIServer is what default/kubernetes points to.
 	APIServer apiserver.Config
 }
@@ -92,6 +95,7 @@ func All(d Deps) ([]controller.Controller, error) {
 	list := []controller.Controller{
 		// What new namespaces, nodes and pods need.
 		apiserver.New(d.Client, d.Informers, d.APIServer),
+		clusterinfo.New(d.Client, d.ClusterInfo),
 		kubedns.New(d.Client, d.Informers, d.ClusterDNS),
 		servicecidr.New(d.Client, d.Informers, ev("service-cidrs-controller"), d.Clock, d.ServiceCIDRs),
 		serviceaccount.New(d.Client, d.Informers),

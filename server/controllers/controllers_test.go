@@ -10,11 +10,13 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"skiff/server/clusterinfo"
 	"skiff/server/controller"
 	"skiff/server/controller/controllertest"
 	"skiff/server/controller/events"
 	"skiff/server/controllers"
 	"skiff/server/controllers/apiserver"
+	clusterinfocontroller "skiff/server/controllers/clusterinfo"
 	"skiff/server/controllers/nodeipam"
 	"skiff/server/controllers/nodelifecycle"
 )
@@ -29,6 +31,7 @@ func deps(e controllertest.Env, log *slog.Logger) controllers.Deps {
 		// The scripts' nodes don't report.
 		NodeLifecycle: nodelifecycle.Config{MonitorGrace: 10000 * time.Hour},
 		ServiceCIDRs:  []netip.Prefix{netip.MustParsePrefix("10.43.0.0/16")},
+		ClusterInfo:   clusterinfocontroller.Config{Info: func() clusterinfo.Info { return clusterinfo.Info{ClusterDomain: "cluster.local"} }},
 		APIServer: apiserver.Config{
 			Addresses: func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("192.168.1.4")} },
 			Port:      6443, ServiceIP: netip.MustParseAddr("10.43.0.1"),

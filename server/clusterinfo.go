@@ -1,0 +1,16 @@
+package server
+
+import (
+	"skiff/server/clusterinfo"
+)
+
+// clusterInfo is what the nodes must know of the cluster.
+func (cp *controlPlane) clusterInfo() clusterinfo.Info {
+	cfg := &cp.cfg
+	return clusterinfo.Info{
+		ClusterCIDRs: cfg.ClusterCIDRs, ServiceCIDRs: cfg.ServiceCIDRs,
+		ClusterDNS: cfg.dnsAddresses(), ClusterDomain: cfg.ClusterDomain,
+		Servers:  []string{cfg.URL()},
+		ClientCA: cp.state.pki.Client.PEM,
+	}
+}
