@@ -8,8 +8,11 @@
 //	out := h.Kubectl("get", "nodes")  // `skiff kubectl`, in the namespace
 //	h.Stop()                          // SIGTERM; containers run on
 //	h.Start()
+//	other.StartAgent(h)               // `skiff agent`, a node of h's cluster
 //
-// Hosts that share a Network reach each other. At the end of a test whatever
+// Hosts that share a Network reach each other, and those of a network behind
+// another reach that one; cables can be pulled, addresses change, and the power
+// can be cut. At the end of a test whatever
 // runs is stopped and uninstalled, and the test fails if anything is left on the
 // machine: processes, mounts, cgroups, links, rules, files. What a killed test
 // run left behind, the next one removes.
@@ -35,13 +38,14 @@ type Config struct {
 	// bytes; 0 keeps it on the machine's.
 	DiskSize int64
 	// Gateway is where everything goes that the host knows no other way to; it
-	// must be on the Network. None means no way out.
+	// must be on the Network. None means that of the Network, which has none unless
+	// it is behind another.
 	Gateway netip.Addr
 	// NodeName is that of the host's node, "" means "box".
 	NodeName string
-	// ResolvConf is the resolver configuration that the host's server sees, ""
-	// is the machine's. It takes a mount namespace for each run of the server:
-	// such a host's server finds nothing of what an earlier one mounted.
+	// ResolvConf is the resolver configuration that the host's skiff sees, ""
+	// is the machine's. It takes a mount namespace for each run: such a
+	// host's skiff finds nothing of what an earlier one mounted.
 	ResolvConf string
 }
 
@@ -69,8 +73,8 @@ type Host struct {
 	// resolvConf is a file, "" for the machine's own.
 	resolvConf string
 	empty      State // the namespace before any skiff
-	used       bool  // a server ran here
-	server     *server
+	used       bool  // a server or an agent ran here
+	process    *process
 }
 
 // New makes a host, and removes it at the end of the test.
@@ -91,7 +95,7 @@ func New(t testing.TB, cfg Config) *Host {
 		h.NodeName = "box"
 	}
 	t.Cleanup(h.remove)
-	if h.Addr, err = h.connect(); err != nil {
+	if err := h.connect(); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.writeConfig(h.NodeName); err != nil {
@@ -165,7 +169,7 @@ func projectRoot() (string, error) {
 func (h *Host) remove() {
 	h.t.Helper()
 	h.showCluster()
-	h.endServer()
+	h.endProcess()
 	h.showLog()
 	if h.place.installed() {
 		h.used = true

@@ -35,18 +35,3 @@ func TestLife(t *testing.T) {
 		t.Errorf("a running server is not seen among what is left:\n%s", left)
 	}
 }
-
-// TestNetwork lets two hosts reach each other, and nobody else.
-func TestNetwork(t *testing.T) {
-	n := host.NewNetwork(t)
-	a, b := host.New(t, host.Config{Network: n}), host.New(t, host.Config{Network: n})
-	if r := a.Run("busybox", "ping", "-c1", "-W5", b.Addr.String()); r.Code != 0 {
-		t.Errorf("ping from one host to the other: %s%s", r.Stdout, r.Stderr)
-	}
-	if r := a.Run("busybox", "ping", "-c1", "-W1", "198.51.100.1"); r.Code == 0 || !strings.Contains(r.Stderr, "unreachable") {
-		t.Errorf("ping to the outside: code %d, %s%s", r.Code, r.Stdout, r.Stderr)
-	}
-	if left := a.Left(); len(left) > 0 {
-		t.Errorf("an unused host has %q", left)
-	}
-}

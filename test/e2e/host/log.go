@@ -11,7 +11,7 @@ const shownLog = 8 << 10
 
 func (h *Host) logFile() string { return filepath.Join(h.Dir, "log") }
 
-// Log is what all servers of the host have logged.
+// Log is what all servers and agents of the host have logged.
 func (h *Host) Log() string {
 	h.t.Helper()
 	log, err := os.ReadFile(h.logFile())
@@ -23,7 +23,7 @@ func (h *Host) Log() string {
 
 // showCluster shows what runs when a test failed.
 func (h *Host) showCluster() {
-	if !h.t.Failed() || h.server == nil {
+	if !h.t.Failed() || h.process == nil || h.process.name != "skiff server" {
 		return
 	}
 	r := h.Run("kubectl", "get", "pods,events", "--all-namespaces", "--request-timeout=10s")

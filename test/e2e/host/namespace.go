@@ -91,28 +91,54 @@ const uplink = "eth0"
 
 // linkToNowhere gives the namespace a link that is up, though nobody is at its
 // other end.
-func (p *place) linkToNowhere() (netip.Addr, error) {
-	err := p.inside(func() error {
+func (p *place) linkToNowhere() error {
+	return p.inside(func() error {
 		err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: uplink}, PeerName: "nowhere"})
 		if err != nil {
 			return fmt.Errorf("make link %s: %w", uplink, err)
 		}
-		return errors.Join(linkUp("nowhere"), p.addressUplink(alone))
+		return errors.Join(linkUp("nowhere"), addressUplink(alone, netip.Addr{}))
 	})
-	return alone.Addr(), err
 }
 
-// addressUplink gives the link its address. It is called in the namespace.
-func (p *place) addressUplink(a netip.Prefix) error {
-	link, err := netlink.LinkByName(uplink)
+// addressUplink gives the link to the world its address, and lets the default
+// route lead to the gateway, if that is valid. It is called in the namespace, as
+// are the functions that follow.
+func addressUplink(addr netip.Prefix, gateway netip.Addr) error {
+	if err := addAddress(uplink, addr); err != nil || !gateway.IsValid() {
+		return err
+	}
+	if err := netlink.RouteAdd(&netlink.Route{Gw: gateway.AsSlice()}); err != nil {
+		return fmt.Errorf("add a default route by way of %s: %w", gateway, err)
+	}
+	return nil
+}
+
+// addAddress gives a link an address, and sets it up.
+func addAddress(name string, addr netip.Prefix) error {
+	link, err := netlink.LinkByName(name)
 	if err != nil {
-		return fmt.Errorf("find link %s: %w", uplink, err)
+		return fmt.Errorf("find link %s: %w", name, err)
 	}
-	ip := &net.IPNet{IP: a.Addr().AsSlice(), Mask: net.CIDRMask(a.Bits(), a.Addr().BitLen())}
-	if err := netlink.AddrAdd(link, &netlink.Addr{IPNet: ip}); err != nil {
-		return fmt.Errorf("give %s to %s: %w", a, uplink, err)
+	if err := netlink.AddrAdd(link, linkAddress(addr)); err != nil {
+		return fmt.Errorf("give %s to %s: %w", addr, name, err)
 	}
-	return linkUp(uplink)
+	return linkUp(name)
+}
+
+func removeAddress(name string, addr netip.Prefix) error {
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("find link %s: %w", name, err)
+	}
+	if err := netlink.AddrDel(link, linkAddress(addr)); err != nil {
+		return fmt.Errorf("take %s from %s: %w", addr, name, err)
+	}
+	return nil
+}
+
+func linkAddress(p netip.Prefix) *netlink.Addr {
+	return &netlink.Addr{IPNet: &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}}
 }
 
 func linkUp(name string) error {

@@ -2,6 +2,8 @@ package host
 
 import (
 	"fmt"
+	"hash/fnv"
+	"net"
 	"net/netip"
 	"testing"
 
@@ -10,11 +12,15 @@ import (
 )
 
 // Network is a bridge in a namespace of its own that hosts are attached to. It
-// leads nowhere else.
+// leads nowhere else, or by a router to another network.
 type Network struct {
 	place *place
+	// prefix holds the hosts' addresses.
+	prefix netip.Prefix
 	// last is the address that was given last.
 	last netip.Addr
+	// router is the way out; not valid if there is none.
+	router netip.Addr
 }
 
 const bridge = "lan"
@@ -23,7 +29,12 @@ const bridge = "lan"
 // the network must be made by the same test, one after the other.
 func NewNetwork(t testing.TB) *Network {
 	t.Helper()
-	n := &Network{place: newPlace(t), last: alone.Masked().Addr()}
+	return newNetwork(t, alone.Masked())
+}
+
+func newNetwork(t testing.TB, prefix netip.Prefix) *Network {
+	t.Helper()
+	n := &Network{place: newPlace(t), prefix: prefix, last: prefix.Addr()}
 	t.Cleanup(func() {
 		if err := n.place.remove(); err != nil {
 			t.Errorf("remove network: %v", err)
@@ -41,41 +52,54 @@ func NewNetwork(t testing.TB) *Network {
 	return n
 }
 
-// attach joins a host to the network by a pair of links, and lets its default
-// route lead to the gateway, if that is valid. The host gets the address, or the
-// next one if it has none yet.
-func (n *Network) attach(p *place, gateway, addr netip.Addr) (netip.Addr, error) {
-	if !addr.IsValid() {
-		n.last = n.last.Next()
-		addr = n.last
+// next is an address that no host had yet.
+func (n *Network) next() netip.Prefix {
+	n.last = n.last.Next()
+	return netip.PrefixFrom(n.last, n.prefix.Bits())
+}
+
+// attach joins a host to the network by a pair of links, and gives it an address
+// there; whatever it knows no other way to goes to the gateway, if that is valid.
+func (n *Network) attach(p *place, addr netip.Prefix, gateway netip.Addr) error {
+	if err := n.connect(p); err != nil {
+		return fmt.Errorf("join %s to the network: %w", p.name, err)
 	}
+	return p.inside(func() error { return addressUplink(addr, gateway) })
+}
+
+// connect makes the pair of links. The network's end has the name of the host's
+// namespace; a host that had one before gets a new one with the same hardware
+// address.
+func (n *Network) connect(p *place) error {
 	host, err := netns.GetFromName(p.name)
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("open namespace %s: %w", p.name, err)
+		return fmt.Errorf("open its namespace: %w", err)
 	}
 	defer host.Close()
-	err = n.place.inside(func() error {
+	return n.place.inside(func() error {
+		if old, err := netlink.LinkByName(p.name); err == nil {
+			if err := netlink.LinkDel(old); err != nil {
+				return fmt.Errorf("remove its former link: %w", err)
+			}
+		}
 		lan, err := netlink.LinkByName(bridge)
 		if err != nil {
 			return err
 		}
-		port := fmt.Sprintf("port%d", addr.As4()[3])
 		err = netlink.LinkAdd(&netlink.Veth{
-			LinkAttrs: netlink.LinkAttrs{Name: port, MasterIndex: lan.Attrs().Index},
-			PeerName:  uplink, PeerNamespace: netlink.NsFd(int(host)),
+			LinkAttrs: netlink.LinkAttrs{Name: p.name, MasterIndex: lan.Attrs().Index},
+			PeerName:  uplink, PeerNamespace: netlink.NsFd(int(host)), PeerHardwareAddr: hardwareAddr(p.name),
 		})
 		if err != nil {
-			return fmt.Errorf("join %s to the network: %w", p.name, err)
-		}
-		return linkUp(port)
-	})
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	return addr, p.inside(func() error {
-		if err := p.addressUplink(netip.PrefixFrom(addr, alone.Bits())); err != nil || !gateway.IsValid() {
 			return err
 		}
-		return netlink.RouteAdd(&netlink.Route{Gw: gateway.AsSlice()})
+		return linkUp(p.name)
 	})
+}
+
+// hardwareAddr is a locally administered one that follows from a name.
+func hardwareAddr(name string) net.HardwareAddr {
+	sum := fnv.New32a()
+	sum.Write([]byte(name))
+	return sum.Sum([]byte{0x02, 0})
 }

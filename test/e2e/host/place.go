@@ -86,9 +86,9 @@ func (p *place) environ() []string {
 	return env
 }
 
-// installed tells whether a server ever ran from the data folder.
+// installed tells whether a server or an agent ever ran from the data folder.
 func (p *place) installed() bool {
-	_, err := os.Stat(filepath.Join(p.dataDir(), "store"))
+	_, err := os.Stat(filepath.Join(p.dataDir(), "version"))
 	return err == nil
 }
 

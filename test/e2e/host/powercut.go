@@ -23,7 +23,9 @@ import (
 // the machine's.
 func (h *Host) PowerCut() {
 	h.t.Helper()
-	h.Kill()
+	if h.process != nil {
+		h.Kill()
+	}
 	in := instance.Of(h.DataDir)
 	if err := errors.Join(h.killAll(in), h.unmountAll(in), h.removeCgroups(in), os.RemoveAll(in.RunDir()), h.renewNamespace()); err != nil {
 		h.t.Fatalf("cut the power of %s: %v", h.Name, err)
@@ -120,17 +122,20 @@ func (h *Host) renewNamespace() error {
 	if err := errors.Join(h.place.deleteNamespace(), h.place.makeNamespace()); err != nil {
 		return err
 	}
-	addr, err := h.connect()
-	if err == nil && addr != h.Addr {
-		err = fmt.Errorf("the address was %s, and is %s", h.Addr, addr)
-	}
-	return err
+	return h.connect()
 }
 
-// connect gives the host's namespace its link to the world.
-func (h *Host) connect() (netip.Addr, error) {
+// connect gives the host's namespace its link to the world, with the host's
+// address; a new host gets one.
+func (h *Host) connect() error {
 	if h.network == nil {
+		h.Addr = alone.Addr()
 		return h.place.linkToNowhere()
 	}
-	return h.network.attach(h.place, h.gateway, h.Addr)
+	addr := netip.PrefixFrom(h.Addr, h.network.prefix.Bits())
+	if !h.Addr.IsValid() {
+		addr = h.network.next()
+		h.Addr = addr.Addr()
+	}
+	return h.network.attach(h.place, addr, h.way())
 }

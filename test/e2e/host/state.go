@@ -11,7 +11,8 @@ import (
 )
 
 // State is what the kernel holds for a network namespace, a line each: links,
-// addresses, routes, routing rules, nftables tables and chains.
+// addresses, lasting neighbours and forwarding entries, routes, routing rules,
+// nftables tables and chains.
 type State []string
 
 // Minus are the lines of s that other does not have.
@@ -43,6 +44,9 @@ func readState(ns netns.NsHandle) (State, error) {
 	defer kernel.Close()
 	s, err := readLinks(kernel)
 	if err != nil {
+		return nil, err
+	}
+	if s, err = appendNeighbours(s, kernel); err != nil {
 		return nil, err
 	}
 	routes, err := kernel.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
@@ -80,6 +84,23 @@ func readLinks(kernel *netlink.Handle) (State, error) {
 		}
 		for _, a := range addrs {
 			s = append(s, fmt.Sprintf("address %s of %s", a.IPNet, l.Attrs().Name))
+		}
+	}
+	return s, nil
+}
+
+// appendNeighbours leaves out what the kernel learns, and what it knows of its own
+// links.
+func appendNeighbours(s State, kernel *netlink.Handle) (State, error) {
+	for _, family := range []int{unix.AF_INET, unix.AF_INET6, unix.AF_BRIDGE} {
+		neighbours, err := kernel.NeighList(0, family)
+		if err != nil {
+			return nil, fmt.Errorf("list neighbours: %w", err)
+		}
+		for _, n := range neighbours {
+			if n.State&unix.NUD_PERMANENT != 0 && (family != unix.AF_BRIDGE || n.IP != nil) {
+				s = append(s, fmt.Sprintf("neighbour %s", n.String()))
+			}
 		}
 	}
 	return s, nil
