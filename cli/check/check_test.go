@@ -213,7 +213,7 @@ func inNetwork(t *testing.T, f func()) {
 func TestRanges(t *testing.T) {
 	inNetwork(t, func() {
 		b := newBox(t)
-		if r := b.ranges(t.Context()); r.Verdict != Warn || r.Found != "192.0.2.0/24 overlaps 192.0.2.0/24 of lan0" || !strings.Contains(r.Do, "--cluster-cidr") {
+		if r := b.ranges(t.Context()); r.Verdict != Fail || r.Found != "192.0.2.0/24 overlaps 192.0.2.0/24 of lan0" || !strings.Contains(r.Do, "--cluster-cidr") {
 			t.Errorf("an overlap: %+v", r)
 		}
 		b.Ranges["cluster-cidr"] = []netip.Prefix{netip.MustParsePrefix("10.42.0.0/16")}

@@ -3,7 +3,6 @@ package check
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -11,10 +10,8 @@ import (
 	"strings"
 
 	nft "github.com/google/nftables"
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
-	"skiff/netdump"
+	"skiff/hostnet"
 )
 
 // rivals are the node agents of other clusters, as the kernel names their
@@ -43,44 +40,24 @@ func others(context.Context) Result {
 	return ok("none")
 }
 
-// ranges looks for networks of the box that overlap those of the cluster.
+// ranges looks for networks of the box that overlap those of the cluster, which
+// a server refuses.
 func (b Box) ranges(context.Context) Result {
-	routes, err := netdump.Whole(func() ([]netlink.Route, error) {
-		return netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
-	})
+	conflict, err := hostnet.Find(b.Ranges)
 	if err != nil {
-		return warn(err.Error(), "cannot list the box's routes")
+		return warn(err.Error(), "cannot list the box's networks")
+	}
+	if conflict != nil {
+		return fail(fmt.Sprintf("%s overlaps %s of %s", conflict.Range, conflict.Network, conflict.Link), "hosts there would be out of reach, choose another --"+conflict.Key)
 	}
 	var found []string
-	for _, key := range slices.Sorted(maps.Keys(b.Ranges)) {
-		for _, p := range b.Ranges[key] {
-			for i := range routes {
-				if with := overlap(p.String(), &routes[i]); with != "" {
-					return warn(fmt.Sprintf("%s overlaps %s", p, with), "hosts there will be out of reach, choose another --"+key)
-				}
-			}
+	for _, list := range b.Ranges {
+		for _, p := range list {
 			found = append(found, p.String())
 		}
 	}
 	slices.Sort(found)
 	return ok("%s are free", strings.Join(found, ", "))
-}
-
-// overlap tells which network of the box a range overlaps, "" for none. Routes
-// to skiff's own links and to loopback are those of an earlier start.
-func overlap(cidr string, r *netlink.Route) string {
-	if r.Dst == nil || r.Dst.IP.IsUnspecified() {
-		return ""
-	}
-	wanted, err := netlink.ParseIPNet(cidr)
-	if err != nil || !wanted.Contains(r.Dst.IP) && !r.Dst.Contains(wanted.IP) {
-		return ""
-	}
-	link, err := netlink.LinkByIndex(r.LinkIndex)
-	if err != nil || link.Attrs().Name == "lo" || strings.HasPrefix(link.Attrs().Name, "skiff") {
-		return ""
-	}
-	return fmt.Sprintf("%s of %s", r.Dst, link.Attrs().Name)
 }
 
 // firewall looks for chains that drop what nobody let pass: skiff's own rules

@@ -14,11 +14,9 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"skiff/hostnet"
 	"skiff/netdump"
 )
-
-// protocol marks the routes that are Skiff's own (rtnetlink's rtm_protocol; 's').
-const protocol netlink.RouteProtocol = 0x73
 
 // Config is what the node needs to have.
 type Config struct {
@@ -64,7 +62,7 @@ func routes(cfg Config, lo netlink.Link) (list []*netlink.Route) {
 		}
 		list = append(list, &netlink.Route{
 			LinkIndex: lo.Attrs().Index, Dst: ipNet(p), Src: cfg.Sources[i].AsSlice(),
-			Scope: netlink.SCOPE_LINK, Protocol: protocol, Priority: metric(p),
+			Scope: netlink.SCOPE_LINK, Protocol: hostnet.ServiceRoutes, Priority: metric(p),
 		})
 	}
 	return list
@@ -97,7 +95,7 @@ func Remove(addresses []netip.Addr) error {
 // removeRoutes removes those of Skiff's routes that match.
 func removeRoutes(match func(*netlink.Route) bool) error {
 	list, err := netdump.Whole(func() ([]netlink.Route, error) {
-		return netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Protocol: protocol}, netlink.RT_FILTER_PROTOCOL)
+		return netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Protocol: hostnet.ServiceRoutes}, netlink.RT_FILTER_PROTOCOL)
 	})
 	if err != nil {
 		return fmt.Errorf("list routes: %w", err)
