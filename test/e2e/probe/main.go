@@ -5,11 +5,18 @@
 //	                                host name and the client's address
 //	probe ask http|udp HOST:PORT [TIMES]
 //	                                prints an answer for each new connection
+//	probe load http|udp HOST:PORT   asks until SIGTERM, and prints how often and
+//	                                how often there was no answer
+//	probe echo HOST:PORT BYTES [whole]
+//	                                sends a datagram and gets it back; one that is
+//	                                whole may not be cut into fragments on its way
+//	probe transfer HOST:PORT BYTES  sends so much over TCP and gets it back
 //	probe lookup host|srv|ptr NAME  prints what the resolver answers, sorted
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -35,75 +42,54 @@ func main() {
 	}
 }
 
+const usage = "usage: probe serve | ask http|udp HOST:PORT [TIMES] | load http|udp HOST:PORT | echo HOST:PORT BYTES [whole] | transfer HOST:PORT BYTES | lookup host|srv|ptr NAME"
+
 func run(ctx context.Context, args []string, out io.Writer) error {
-	switch {
-	case len(args) == 1 && args[0] == "serve":
+	command, args := split(args)
+	switch n := len(args); {
+	case command == "serve" && n == 0:
 		port := os.Getenv("PORT")
 		if port == "" {
 			port = "8080"
 		}
 		return listenAndServe(ctx, ":"+port)
-	case (len(args) == 3 || len(args) == 4) && args[0] == "ask":
-		times := 1
-		if len(args) == 4 {
-			var err error
-			if times, err = strconv.Atoi(args[3]); err != nil {
-				return err
-			}
-		}
-		return ask(ctx, out, args[1], args[2], times)
-	case len(args) == 3 && args[0] == "lookup":
-		return lookup(ctx, out, args[1], args[2])
+	case command == "ask" && n == 2:
+		return ask(ctx, out, args[0], args[1], 1)
+	case command == "ask" && n == 3:
+		return number(args[2], func(times int) error { return ask(ctx, out, args[0], args[1], times) })
+	case command == "load" && n == 2:
+		return load(ctx, out, args[0], args[1])
+	case command == "echo" && (n == 2 || n == 3 && args[2] == "whole"):
+		return number(args[1], func(size int) error { return echo(ctx, out, args[0], size, n == 3) })
+	case command == "transfer" && n == 2:
+		return number(args[1], func(size int) error { return transfer(ctx, out, args[0], size) })
+	case command == "lookup" && n == 2:
+		return lookup(ctx, out, args[0], args[1])
 	}
-	return fmt.Errorf("usage: probe serve | ask http|udp HOST:PORT [TIMES] | lookup host|srv|ptr NAME")
+	return errors.New(usage)
 }
 
-// answer is what a client is told: who answers, and whom.
-func answer(client string) string {
-	name, _ := os.Hostname()
-	host, _, _ := net.SplitHostPort(client)
-	return fmt.Sprintf("%s answers %s\n", name, strings.TrimPrefix(host, "::ffff:"))
+func split(args []string) (string, []string) {
+	if len(args) == 0 {
+		return "", nil
+	}
+	return args[0], args[1:]
 }
 
-func listenAndServe(ctx context.Context, address string) error {
-	udp, err := net.ListenPacket("udp", address)
+// number calls f with the number that is written.
+func number(text string, f func(int) error) error {
+	n, err := strconv.Atoi(text)
 	if err != nil {
 		return err
 	}
-	tcp, err := net.Listen("tcp", address)
-	if err != nil {
-		udp.Close()
-		return err
-	}
-	return serve(ctx, tcp, udp)
+	return f(n)
 }
 
-// serve answers until ctx ends, and closes what it answers on.
-func serve(ctx context.Context, tcp net.Listener, udp net.PacketConn) error {
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.WriteString(w, answer(r.RemoteAddr))
-	})}
-	context.AfterFunc(ctx, func() {
-		server.Close()
-		udp.Close()
-	})
-	go func() {
-		for buffer := make([]byte, 512); ; {
-			_, from, err := udp.ReadFrom(buffer)
-			if err != nil {
-				return
-			}
-			_, _ = udp.WriteTo([]byte(answer(from.String())), from)
-		}
-	}()
-	if err := server.Serve(tcp); ctx.Err() == nil {
-		return err
-	}
-	return nil
-}
+// questions are the ways to ask, each over a connection of its own.
+var questions = map[string]func(ctx context.Context, address string) (string, error){"http": askHTTP, "udp": askUDP}
 
 func ask(ctx context.Context, out io.Writer, network, address string, times int) error {
-	question := map[string]func(context.Context, string) (string, error){"http": askHTTP, "udp": askUDP}[network]
+	question := questions[network]
 	if question == nil {
 		return fmt.Errorf("ask: %q is neither http nor udp", network)
 	}
@@ -143,7 +129,7 @@ func askUDP(ctx context.Context, address string) (string, error) {
 	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return "", err
 	}
-	if _, err := io.WriteString(conn, "?"); err != nil {
+	if _, err := io.WriteString(conn, question); err != nil {
 		return "", err
 	}
 	buffer := make([]byte, 512)
