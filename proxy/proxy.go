@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,7 +26,7 @@ import (
 // Config says what node a Proxy works for, and in what cluster.
 type Config struct {
 	NodeName string
-	// NodeIPs are the node's addresses, one per family.
+	// NodeIPs are the node's addresses, one per family. SetNodeIPs changes them.
 	NodeIPs       []netip.Addr
 	PodCIDRs      []netip.Prefix
 	ServiceCIDRs  []netip.Prefix
@@ -49,12 +50,17 @@ type Proxy struct {
 	cfg      Config
 	services *rules
 	dns      *dns.Server
+
+	mu      sync.Mutex
+	nodeIPs []netip.Addr
+	// running tells that addresses and routes are there, and follow nodeIPs.
+	running bool
 }
 
 // New returns a Proxy over the factory's informers. It must be called before the
 // factory is started.
 func New(cfg Config, factory informers.SharedInformerFactory) (*Proxy, error) {
-	p := &Proxy{cfg: cfg}
+	p := &Proxy{cfg: cfg, nodeIPs: cfg.NodeIPs}
 	if !cfg.DisableDNS {
 		source, _, err := dns.NewSource(factory)
 		if err != nil {
@@ -65,11 +71,11 @@ func New(cfg Config, factory informers.SharedInformerFactory) (*Proxy, error) {
 	if cfg.DisableServices {
 		return p, nil
 	}
-	plane, err := newKernel(cfg)
-	if err != nil {
+	var err error
+	if p.kernel, err = newKernel(cfg); err != nil {
 		return nil, err
 	}
-	p.services, err = newRules(service.Node{Name: cfg.NodeName, Local: p.ownAddresses(), IPs: cfg.NodeIPs}, factory, plane)
+	p.services, err = newRules(service.Node{Name: cfg.NodeName, Local: p.ownAddresses(), IPs: cfg.NodeIPs}, factory, p.kernel)
 	return p, err
 }
 
@@ -85,7 +91,10 @@ func (p *Proxy) ownAddresses() []netip.Addr {
 // services go on working while Skiff restarts. ready is called once services and
 // DNS are there.
 func (p *Proxy) Run(ctx context.Context, ready func()) error {
-	if err := local.Ensure(local.Config{Addresses: p.ownAddresses(), ServiceCIDRs: p.cfg.ServiceCIDRs, Sources: p.cfg.NodeIPs}); err != nil {
+	if p.kernel != nil {
+		defer p.kernel.close()
+	}
+	if err := p.ensureLocal(func() { p.running = true }); err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -111,6 +120,26 @@ func (p *Proxy) Run(ctx context.Context, ready func()) error {
 		return nil
 	})
 	return group.Wait()
+}
+
+// SetNodeIPs tells that the node's addresses are other ones from now on.
+func (p *Proxy) SetNodeIPs(ips []netip.Addr) error {
+	if p.services != nil {
+		p.services.setNodeIPs(ips)
+	}
+	return p.ensureLocal(func() { p.nodeIPs = ips })
+}
+
+// ensureLocal makes the node's own addresses and routes what they must be after
+// change, once they are needed.
+func (p *Proxy) ensureLocal(change func()) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change()
+	if !p.running {
+		return nil
+	}
+	return local.Ensure(local.Config{Addresses: p.ownAddresses(), ServiceCIDRs: p.cfg.ServiceCIDRs, Sources: p.nodeIPs})
 }
 
 // Collectors returns the metrics of the parts that run.
@@ -159,6 +188,13 @@ func hasFamily(prefixes []netip.Prefix, v6 bool) bool {
 		}
 	}
 	return false
+}
+
+// close closes the connections to the kernel.
+func (k *kernel) close() {
+	for _, t := range k.tables {
+		_ = t.Close()
+	}
 }
 
 func (k *kernel) Reset(all service.Rules) error {

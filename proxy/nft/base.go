@@ -7,8 +7,6 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
-
-	"skiff/proxy/service"
 )
 
 // The chains that are there whatever the services.
@@ -53,9 +51,6 @@ func (t *Table) makeSets() error {
 	}
 	return nil
 }
-
-// affinitySize bounds the clients that are remembered; more are spread anew.
-const affinitySize = 1 << 16
 
 func (t *Table) chain(name string, rules ...[]expr.Any) {
 	t.hook(&nftables.Chain{Name: name}, rules...)
@@ -184,37 +179,5 @@ func (t *Table) makeGuard(sources []netip.Prefix) string {
 		}
 	}
 	t.chain(name, append(rules, verdict(expr.VerdictDrop))...)
-	return name
-}
-
-// way is how a frontend's packets are handled; frontends of the same way share a
-// chain.
-type way struct {
-	endpoints  int
-	nodePort   bool
-	masquerade service.Masquerade
-	// affinity in seconds; 0 is none.
-	affinity int
-}
-
-func wayOf(f service.Frontend, b *service.Backend) way {
-	return way{len(b.Endpoints), f.IsNodePort(), b.Masquerade, int(b.Affinity.Seconds())}
-}
-
-// chainName is as short as it may be: it is a user's only name for the chain.
-func (w way) chainName() string {
-	name := fmt.Sprintf("to-%d", w.endpoints)
-	if w.nodePort {
-		name += "-nodeport"
-	}
-	switch w.masquerade {
-	case service.MasqueradeAlways:
-		name += "-masq"
-	case service.MasqueradeNever:
-		name += "-keep"
-	}
-	if w.affinity > 0 {
-		name += fmt.Sprintf("-affinity-%d", w.affinity)
-	}
 	return name
 }

@@ -61,8 +61,9 @@ func (r *registers) protocolAndPort() *registers {
 	return r.payload(expr.PayloadBaseTransportHeader, 2, 2)
 }
 
-func (r *registers) random(below int) *registers {
-	r.exprs = append(r.exprs, &expr.Numgen{Register: r.take(4), Modulus: uint32(below), Type: unix.NFT_NG_RANDOM})
+// random draws one of count numbers.
+func (r *registers) random(count, first int) *registers {
+	r.exprs = append(r.exprs, &expr.Numgen{Register: r.take(4), Modulus: uint32(count), Offset: uint32(first), Type: unix.NFT_NG_RANDOM})
 	return r
 }
 
@@ -99,6 +100,10 @@ func jump(chain string) []expr.Any {
 	return []expr.Any{&expr.Verdict{Kind: expr.VerdictJump, Chain: chain}}
 }
 
+func goTo(chain string) []expr.Any {
+	return []expr.Any{&expr.Verdict{Kind: expr.VerdictGoto, Chain: chain}}
+}
+
 func verdict(kind expr.VerdictKind) []expr.Any { return []expr.Any{&expr.Verdict{Kind: kind}} }
 
 // within matches an address of the packet, at the offset of the header, in a
@@ -117,11 +122,18 @@ func (f *family) within(offset uint32, p netip.Prefix, inside bool) []expr.Any {
 
 // toThisNode matches packets to any address of the node but loopback.
 func (f *family) toThisNode() []expr.Any {
-	local := []expr.Any{
-		&expr.Fib{Register: firstRegister, ResultADDRTYPE: true, FlagDADDR: true},
+	return append(isLocal(&expr.Fib{FlagDADDR: true}), f.within(f.daddr, f.loopback, false)...)
+}
+
+// fromThisNode matches packets from any address of the node.
+func fromThisNode() []expr.Any { return isLocal(&expr.Fib{FlagSADDR: true}) }
+
+func isLocal(address *expr.Fib) []expr.Any {
+	address.Register, address.ResultADDRTYPE = firstRegister, true
+	return []expr.Any{
+		address,
 		&expr.Cmp{Op: expr.CmpOpEq, Register: firstRegister, Data: binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)},
 	}
-	return append(local, f.within(f.daddr, f.loopback, false)...)
 }
 
 func newConnection() []expr.Any { return ctBits(expr.CtKeySTATE, expr.CtStateBitNEW) }

@@ -32,17 +32,19 @@ func (r reader) Dump() ([]string, error) {
 			return nil, err
 		}
 		for _, e := range elements {
-			b := &service.Backend{}
+			f := parseFrontend(e.Key)
+			if rules[f] == nil {
+				rules[f] = &service.Backend{}
+			}
 			// The library hands out a verdict as its netlink attributes.
 			switch {
 			case m.closed && bytes.Contains(e.Val, []byte(chainReject)):
-				b.Action = service.Reject
+				rules[f].Action = service.Reject
 			case m.closed && bytes.Contains(e.Val, []byte(chainDrop)):
-				b.Action = service.Drop
+				rules[f].Action = service.Drop
 			case m.closed:
 				return nil, fmt.Errorf("unknown verdict %q", e.Val)
 			}
-			rules[parseFrontend(e.Key)] = b
 		}
 	}
 	elements, err := r.conn.GetSetElements(r.endpoints)
@@ -59,14 +61,20 @@ func (r reader) Dump() ([]string, error) {
 		found[f][binary.NativeEndian.Uint32(e.Key[12:])] = ep
 	}
 	for f, eps := range found {
-		for i := range len(eps) {
-			rules[f].Endpoints = append(rules[f].Endpoints, eps[uint32(i)])
-		}
+		rules[f].Endpoints = consecutive(eps, 0)
+		rules[f].Inside = consecutive(eps, secondIndex)
 	}
 	if err := r.readGuards(rules); err != nil {
 		return nil, err
 	}
 	return nfttest.Lines(rules), nil
+}
+
+func consecutive(eps map[uint32]netip.AddrPort, first uint32) (list []netip.AddrPort) {
+	for i := first; eps[i].IsValid(); i++ {
+		list = append(list, eps[i])
+	}
+	return list
 }
 
 func (r reader) readGuards(rules service.Rules) error {

@@ -64,6 +64,7 @@ func newTable(t *testing.T, rules service.Rules) *Table {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { table.Close() })
 	if err := table.Reset(rules); err != nil {
 		t.Fatalf("Reset: %v", err)
 	}
@@ -313,11 +314,12 @@ func TestIPv6(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { table.Close() })
 	b := backend("[fd00:42::5]:8080", "[fd00:42::6]:8080")
 	b.Affinity = time.Hour
 	rules := service.Rules{
 		frontend("[fd00:43::20]:80", service.TCP): b,
-		frontend("[::]:30080", service.TCP):       backend("[fd00:42::5]:8080"),
+		frontend("[::]:30080", service.TCP):       {Action: service.Drop, Masquerade: service.MasqueradeNever, Inside: b.Endpoints[:1]},
 		frontend("10.43.0.20:80", service.TCP):    backend("10.42.0.5:8080"), // the other table's
 	}
 	if err := table.Reset(rules); err != nil {
@@ -390,7 +392,7 @@ func inOtherNamespace(b *testing.B, f func(*Table) error) {
 		}
 		table, err := New(testConfig, false)
 		if err == nil {
-			err = f(table)
+			err = errors.Join(f(table), table.Close())
 		}
 		result <- err
 	}()

@@ -33,34 +33,52 @@ func (tx *transaction) add(set *nftables.Set, e nftables.SetElement) {
 }
 
 func (tx *transaction) change(c service.Change) {
-	tx.move(c.Frontend, tx.placeOf(c.Frontend, c.Old), tx.placeOf(c.Frontend, c.New))
+	tx.move(c.Frontend, tx.openOf(c.Frontend, c.Old), tx.openOf(c.Frontend, c.New))
+	tx.move(c.Frontend, tx.closedOf(c.Frontend, c.Old), tx.closedOf(c.Frontend, c.New))
 	tx.move(c.Frontend, tx.guardOf(c.Frontend, c.Old), tx.guardOf(c.Frontend, c.New))
-	tx.changeEndpoints(c)
-	tx.changeOwn(c)
+	old, now := c.Old, c.New
+	if old == nil {
+		old = &service.Backend{}
+	}
+	if now == nil {
+		now = &service.Backend{}
+	}
+	tx.changeEndpoints(c.Frontend, 0, old.Endpoints, now.Endpoints)
+	tx.changeEndpoints(c.Frontend, secondIndex, old.Inside, now.Inside)
+	tx.changeOwn(old.Own, now.Own)
 }
 
-// place is the verdict map, and the chain, that a backend makes of a frontend.
+// place is a verdict map, and the chain that it leads a frontend to.
 type place struct {
 	set   *nftables.Set
 	chain string
 }
 
-func (tx *transaction) placeOf(f service.Frontend, b *service.Backend) place {
-	if b == nil {
+// openOf is where a frontend's packets are forwarded, the zero place if none is.
+func (tx *transaction) openOf(f service.Frontend, b *service.Backend) place {
+	if b == nil || b.Action != service.Forward && len(b.Inside) == 0 {
 		return place{}
 	}
-	open, closed := tx.services, tx.closed
+	set := tx.services
 	if f.IsNodePort() {
-		open, closed = tx.nodePorts, tx.closedNodePorts
+		set = tx.nodePorts
 	}
-	switch b.Action {
-	case service.Reject:
-		return place{closed, chainReject}
-	case service.Drop:
-		return place{closed, chainDrop}
-	default:
-		return place{open, tx.makeWay(wayOf(f, b))}
+	return place{set, tx.makeWay(wayOf(f, b))}
+}
+
+// closedOf is where packets are refused that were not forwarded.
+func (tx *transaction) closedOf(f service.Frontend, b *service.Backend) place {
+	if b == nil || b.Action == service.Forward {
+		return place{}
 	}
+	set := tx.closed
+	if f.IsNodePort() {
+		set = tx.closedNodePorts
+	}
+	if b.Action == service.Reject {
+		return place{set, chainReject}
+	}
+	return place{set, chainDrop}
 }
 
 // guardOf is where a frontend's sources are checked, the zero place if all may
@@ -89,14 +107,14 @@ func (tx *transaction) move(f service.Frontend, was, is place) {
 	}
 }
 
-// changeEndpoints replaces the endpoints that are another at their index.
-func (tx *transaction) changeEndpoints(c service.Change) {
-	was, is := endpointsOf(c.Old), endpointsOf(c.New)
+// changeEndpoints replaces the endpoints that are another at their index, which
+// begins at first.
+func (tx *transaction) changeEndpoints(f service.Frontend, first int, was, is []netip.AddrPort) {
 	for i := range max(len(was), len(is)) {
 		if i < len(was) && i < len(is) && was[i] == is[i] {
 			continue
 		}
-		key := endpointKey(c.Frontend, i)
+		key := endpointKey(f, first+i)
 		if i < len(was) {
 			tx.remove(tx.endpoints, key)
 		}
@@ -106,41 +124,26 @@ func (tx *transaction) changeEndpoints(c service.Change) {
 	}
 }
 
-func endpointsOf(b *service.Backend) []netip.AddrPort {
-	if b == nil {
-		return nil
-	}
-	return b.Endpoints
-}
-
-func (tx *transaction) changeOwn(c service.Change) {
-	if c.New != nil {
-		for _, a := range c.New.Own {
-			if tx.own[a]++; tx.own[a] == 1 {
-				tx.add(tx.hairpin, nftables.SetElement{Key: concat(a.AsSlice(), a.AsSlice())})
-			}
+// changeOwn counts which addresses of this node are reached through services.
+func (tx *transaction) changeOwn(old, now []netip.Addr) {
+	for _, a := range now {
+		if tx.own[a]++; tx.own[a] == 1 {
+			tx.add(tx.hairpin, nftables.SetElement{Key: concat(a.AsSlice(), a.AsSlice())})
 		}
 	}
-	if c.Old != nil {
-		for _, a := range c.Old.Own {
-			if tx.own[a]--; tx.own[a] == 0 {
-				delete(tx.own, a)
-				tx.remove(tx.hairpin, concat(a.AsSlice(), a.AsSlice()))
-			}
+	for _, a := range old {
+		if tx.own[a]--; tx.own[a] == 0 {
+			delete(tx.own, a)
+			tx.remove(tx.hairpin, concat(a.AsSlice(), a.AsSlice()))
 		}
 	}
 }
-
-// chunk is the most elements of one message: an attribute holds 64 KiB.
-const chunk = 400
 
 // elements queues what was collected: first what goes, then what comes.
 func (tx *transaction) elements() error {
 	for set, list := range tx.removed {
-		for part := range slices.Chunk(list, chunk) {
-			if err := tx.conn.SetDeleteElements(set, part); err != nil {
-				return fmt.Errorf("remove from nftables set %s: %w", set.Name, err)
-			}
+		if err := tx.deleteElements(set, list); err != nil {
+			return err
 		}
 	}
 	for set, list := range tx.added {

@@ -1,7 +1,6 @@
 package service
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -9,12 +8,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	"k8s.io/utils/ptr"
 )
 
 // Node is what a translation needs to know of the node that it is for.
 type Node struct {
 	Name string
+	// Zone is the node's topology.kubernetes.io/zone, "" if it is in none.
 	Zone string
 	// Local are addresses of services that this node answers itself (DNS).
 	Local []netip.Addr
@@ -22,11 +21,20 @@ type Node struct {
 	IPs []netip.Addr
 }
 
-// Compile returns the frontends of one service. Services without a cluster
-// address have none.
+// LabelProxyName on a service says that another program carries it out.
+const LabelProxyName = "service.kubernetes.io/service-proxy-name"
+
+// Ignored tells whether a service has no rules: it has no cluster address, or is
+// another program's.
+func Ignored(svc *corev1.Service) bool {
+	_, other := svc.Labels[LabelProxyName]
+	return other || svc.Spec.ClusterIP == corev1.ClusterIPNone || svc.Spec.ClusterIP == "" || svc.Spec.Type == corev1.ServiceTypeExternalName
+}
+
+// Compile returns the frontends of one service.
 func Compile(node Node, svc *corev1.Service, slices []*discoveryv1.EndpointSlice) Rules {
 	rules := Rules{}
-	if svc.Spec.ClusterIP == corev1.ClusterIPNone || svc.Spec.ClusterIP == "" || svc.Spec.Type == corev1.ServiceTypeExternalName {
+	if Ignored(svc) {
 		return rules
 	}
 	for i := range svc.Spec.Ports {
@@ -48,45 +56,58 @@ type compiler struct {
 	rules Rules
 	// own are the addresses of the port's endpoints on this node.
 	own map[netip.Addr]bool
+	// cluster are the endpoints under the policy Cluster, local those under Local,
+	// serving those that a client may go on with.
+	cluster, local, serving []netip.AddrPort
 }
 
 // family adds the frontends of the cluster address's family.
 func (c *compiler) family(clusterIP netip.Addr, all []*discoveryv1.EndpointSlice) {
 	eps := endpointsOf(all, c.port.Name, clusterIP.Is4())
+	here := func(e *endpoint) bool { return e.node == c.node.Name }
 	c.own = map[netip.Addr]bool{}
 	for i := range eps {
-		if eps[i].node == c.node.Name {
+		if here(&eps[i]) {
 			c.own[eps[i].at.Addr()] = true
 		}
 	}
-	cluster := usable(eps, c.inZone(eps))
-	local := usable(eps, func(e *endpoint) bool { return e.node == c.node.Name })
-
-	if !slices.Contains(c.node.Local, clusterIP) {
-		chosen := cluster
-		if p := c.svc.Spec.InternalTrafficPolicy; p != nil && *p == corev1.ServiceInternalTrafficPolicyLocal {
-			chosen = local
-		}
-		c.add(clusterIP, c.port.Port, chosen, cluster, MasqueradeOutside)
+	c.cluster, c.local = usable(eps, c.preferred(eps)), usable(eps, here)
+	if protocolOf(c.port.Protocol) == UDP {
+		c.serving = addresses(eps, func(e *endpoint) bool { return e.serving })
 	}
 
-	external, masquerade := cluster, MasqueradeAlways
-	if c.svc.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal {
-		external, masquerade = local, MasqueradeNever
+	if !slices.Contains(c.node.Local, clusterIP) {
+		b := &Backend{Endpoints: c.cluster, Masquerade: MasqueradeOutside}
+		if p := c.svc.Spec.InternalTrafficPolicy; p != nil && *p == corev1.ServiceInternalTrafficPolicyLocal {
+			b.Endpoints = c.local
+		}
+		c.add(clusterIP, c.port.Port, b)
 	}
 	for _, ip := range c.svc.Spec.ExternalIPs {
 		if addr, err := netip.ParseAddr(ip); err == nil && addr.Is4() == clusterIP.Is4() {
-			c.add(addr, c.port.Port, external, cluster, masquerade)
+			c.add(addr, c.port.Port, c.external())
 		}
 	}
 	for _, ip := range c.loadBalancerAddresses() {
 		if addr, err := netip.ParseAddr(ip); err == nil && addr.Is4() == clusterIP.Is4() {
-			c.add(addr, c.port.Port, external, cluster, masquerade).Sources = c.sources(addr)
+			b := c.external()
+			b.Sources = c.sources(addr)
+			c.add(addr, c.port.Port, b)
 		}
 	}
 	if c.port.NodePort != 0 {
-		c.add(unspecified(clusterIP), c.port.NodePort, external, cluster, masquerade)
+		c.add(unspecified(clusterIP), c.port.NodePort, c.external())
 	}
+}
+
+// external is the backend of the addresses that are meant for clients outside.
+// Traffic from inside that goes there is under no policy, as if it had gone up to
+// a load balancer and come back.
+func (c *compiler) external() *Backend {
+	if c.svc.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal {
+		return &Backend{Endpoints: c.local, Inside: c.cluster, Masquerade: MasqueradeNever}
+	}
+	return &Backend{Endpoints: c.cluster, Masquerade: MasqueradeAlways}
 }
 
 func (c *compiler) loadBalancerAddresses() (addresses []string) {
@@ -117,26 +138,31 @@ func (c *compiler) sources(balancer netip.Addr) (allowed []netip.Prefix) {
 	return allowed
 }
 
-func (c *compiler) add(addr netip.Addr, port int32, endpoints, everywhere []netip.AddrPort, masquerade Masquerade) *Backend {
-	b := &Backend{Endpoints: endpoints, Masquerade: masquerade, Own: c.ownOf(endpoints)}
+// add completes a backend and makes it the frontend's.
+func (c *compiler) add(addr netip.Addr, port int32, b *Backend) {
 	switch {
-	case len(endpoints) > 0:
-		b.Affinity = affinity(c.svc)
-	case len(everywhere) > 0:
+	case len(b.Endpoints) > 0:
+	case len(c.cluster) > 0:
 		b.Action = Drop
 	default:
 		b.Action = Reject
 	}
+	if len(b.Endpoints)+len(b.Inside) > 0 {
+		b.Affinity = affinity(c.svc)
+	}
+	b.Own, b.Serving = c.ownOf(b.Endpoints, b.Inside), c.serving
 	c.rules[Frontend{Addr: addr, Protocol: protocolOf(c.port.Protocol), Port: uint16(port)}] = b
-	return b
 }
 
-func (c *compiler) ownOf(endpoints []netip.AddrPort) (own []netip.Addr) {
-	for _, ep := range endpoints {
-		if c.own[ep.Addr()] {
-			own = append(own, ep.Addr())
+func (c *compiler) ownOf(lists ...[]netip.AddrPort) (own []netip.Addr) {
+	for _, list := range lists {
+		for _, ep := range list {
+			if c.own[ep.Addr()] {
+				own = append(own, ep.Addr())
+			}
 		}
 	}
+	slices.SortFunc(own, netip.Addr.Compare)
 	return slices.Compact(own)
 }
 
@@ -151,95 +177,9 @@ func affinity(svc *corev1.Service) time.Duration {
 	return time.Duration(timeout) * time.Second
 }
 
-// inZone returns which endpoints the service's traffic is kept to, by the hints
-// that the endpoint slice controller wrote (KEP-2433, KEP-3015): all, if any
-// endpoint has no hint, or none is hinted for this node.
-func (c *compiler) inZone(eps []endpoint) func(*endpoint) bool {
-	all := func(*endpoint) bool { return true }
-	byNode := func(e *endpoint) bool {
-		return slices.ContainsFunc(e.hints.ForNodes, func(n discoveryv1.ForNode) bool { return n.Name == c.node.Name })
-	}
-	byZone := func(e *endpoint) bool {
-		return slices.ContainsFunc(e.hints.ForZones, func(z discoveryv1.ForZone) bool { return z.Name == c.node.Zone })
-	}
-	for _, match := range []func(*endpoint) bool{byNode, byZone} {
-		ready := slices.DeleteFunc(slices.Clone(eps), func(e endpoint) bool { return !e.ready })
-		hinted := len(ready) > 0 && !slices.ContainsFunc(ready, func(e endpoint) bool { return e.hints == nil })
-		if hinted && slices.ContainsFunc(ready, func(e endpoint) bool { return match(&e) }) {
-			return func(e *endpoint) bool { return e.hints != nil && match(e) }
-		}
-	}
-	return all
-}
-
 func unspecified(like netip.Addr) netip.Addr {
 	if like.Is4() {
 		return netip.IPv4Unspecified()
 	}
 	return netip.IPv6Unspecified()
-}
-
-type endpoint struct {
-	at      netip.AddrPort
-	node    string
-	ready   bool
-	serving bool
-	hints   *discoveryv1.EndpointHints
-}
-
-// endpointsOf collects one port's endpoints of a family.
-func endpointsOf(all []*discoveryv1.EndpointSlice, port string, ipv4 bool) (eps []endpoint) {
-	for _, slice := range all {
-		number := portNumber(slice, port)
-		if number == 0 || (slice.AddressType == discoveryv1.AddressTypeIPv4) != ipv4 {
-			continue
-		}
-		for i := range slice.Endpoints {
-			ep := &slice.Endpoints[i]
-			addr, err := netip.ParseAddr(ep.Addresses[0])
-			if err != nil {
-				continue
-			}
-			ready := ptr.Deref(ep.Conditions.Ready, true)
-			eps = append(eps, endpoint{
-				at:      netip.AddrPortFrom(addr, number),
-				node:    ptr.Deref(ep.NodeName, ""),
-				ready:   ready,
-				serving: ptr.Deref(ep.Conditions.Serving, ready),
-				hints:   ep.Hints,
-			})
-		}
-	}
-	return eps
-}
-
-func portNumber(slice *discoveryv1.EndpointSlice, name string) uint16 {
-	for _, p := range slice.Ports {
-		if ptr.Deref(p.Name, "") == name && p.Port != nil {
-			return uint16(*p.Port)
-		}
-	}
-	return 0
-}
-
-// usable returns the ready endpoints among those that match; if there are none,
-// those that still serve while they terminate (KEP-1669).
-func usable(eps []endpoint, match func(*endpoint) bool) (list []netip.AddrPort) {
-	for _, fit := range []func(*endpoint) bool{
-		func(e *endpoint) bool { return e.ready },
-		func(e *endpoint) bool { return e.serving },
-	} {
-		for i := range eps {
-			if match(&eps[i]) && fit(&eps[i]) {
-				list = append(list, eps[i].at)
-			}
-		}
-		if len(list) > 0 {
-			break
-		}
-	}
-	slices.SortFunc(list, func(a, b netip.AddrPort) int {
-		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Port(), b.Port()))
-	})
-	return slices.Compact(list)
 }

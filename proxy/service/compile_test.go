@@ -72,7 +72,16 @@ func describe(rules service.Rules) string {
 	for f, b := range rules {
 		line := fmt.Sprintf("%s %s", f, []string{"forward", "reject", "drop"}[b.Action])
 		if b.Action == service.Forward {
-			line += fmt.Sprintf(" %v own %v affinity %v", b.Endpoints, b.Own, b.Affinity)
+			line += fmt.Sprintf(" %v", b.Endpoints)
+		}
+		if len(b.Inside) > 0 {
+			line += fmt.Sprintf(" inside %v", b.Inside)
+		}
+		if len(b.ForInside()) > 0 {
+			line += fmt.Sprintf(" own %v affinity %v", b.Own, b.Affinity)
+		}
+		if len(b.Serving) > 0 {
+			line += fmt.Sprintf(" serving %v", b.Serving)
 		}
 		if len(b.Sources) > 0 {
 			line += fmt.Sprintf(" from %v", b.Sources)

@@ -92,22 +92,41 @@ type Backend struct {
 	Action Action
 	// Endpoints are sorted and without doubles; empty unless Action is Forward.
 	Endpoints []netip.AddrPort
+	// Inside, unless empty, are the endpoints for packets that the cluster's pods
+	// and this node itself send, in place of Action and Endpoints: a policy for
+	// traffic from outside is not for them. Pods keep their address, this node
+	// does not. Sorted and without doubles.
+	Inside []netip.AddrPort
 	// Affinity is how long a client keeps its endpoint after its last connection;
 	// 0 is none.
 	Affinity   time.Duration
 	Masquerade Masquerade
-	// Own are the addresses among Endpoints that are on this node, sorted: one
-	// of them that reaches itself through the service needs its source changed.
+	// Own are the addresses among Endpoints and Inside that are on this node,
+	// sorted: one of them that reaches itself through the service needs its source
+	// changed.
 	Own []netip.Addr
 	// Sources are whom packets may come from, all others' are dropped; empty is
 	// everyone.
 	Sources []netip.Prefix
+	// Serving are all endpoints of the cluster that serve, ready or not, here or
+	// elsewhere: those with which a client that has one of them goes on. Sorted,
+	// and only there for UDP, which has no connections that would end.
+	Serving []netip.AddrPort
+}
+
+// ForInside are the endpoints for packets that pods and this node send.
+func (b *Backend) ForInside() []netip.AddrPort {
+	if len(b.Inside) > 0 {
+		return b.Inside
+	}
+	return b.Endpoints
 }
 
 // Equal tells whether two backends are the same.
 func (b *Backend) Equal(o *Backend) bool {
 	return b.Action == o.Action && b.Affinity == o.Affinity && b.Masquerade == o.Masquerade &&
-		slices.Equal(b.Endpoints, o.Endpoints) && slices.Equal(b.Own, o.Own) && slices.Equal(b.Sources, o.Sources)
+		slices.Equal(b.Endpoints, o.Endpoints) && slices.Equal(b.Inside, o.Inside) && slices.Equal(b.Own, o.Own) &&
+		slices.Equal(b.Sources, o.Sources) && slices.Equal(b.Serving, o.Serving)
 }
 
 // Rules are the backends of frontends.

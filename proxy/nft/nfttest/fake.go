@@ -73,6 +73,9 @@ func Lines(rules service.Rules) (lines []string) {
 		case service.Drop:
 			line = fmt.Sprintf("%s drop", f)
 		}
+		if len(b.Inside) > 0 {
+			line += fmt.Sprintf(" inside %v", b.Inside)
+		}
 		if len(b.Sources) > 0 && !f.IsNodePort() {
 			line += fmt.Sprintf(" from %v", b.Sources)
 		}

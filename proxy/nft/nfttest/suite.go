@@ -74,18 +74,27 @@ func randomBackend(random *rand.Rand) *service.Backend {
 	if random.IntN(4) == 0 {
 		b.Sources = []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, 100, 0}), 24+random.IntN(2))}
 	}
-	if b.Action != service.Forward {
-		return b
+	if b.Action == service.Forward {
+		b.Endpoints = randomEndpoints(random)
 	}
-	for i := range 1 + random.IntN(5) {
-		addr := netip.AddrFrom4([4]byte{10, 42, byte(random.IntN(2)), byte(i)})
-		b.Endpoints = append(b.Endpoints, netip.AddrPortFrom(addr, 8080))
+	if b.Masquerade == service.MasqueradeNever && b.Action != service.Reject {
+		b.Inside = randomEndpoints(random)
+	}
+	for _, ep := range b.ForInside() {
 		if random.IntN(2) == 0 {
-			b.Own = append(b.Own, addr)
+			b.Own = append(b.Own, ep.Addr())
 		}
 	}
 	if random.IntN(3) == 0 {
 		b.Affinity = time.Hour
 	}
 	return b
+}
+
+func randomEndpoints(random *rand.Rand) (list []netip.AddrPort) {
+	for i := range 1 + random.IntN(5) {
+		addr := netip.AddrFrom4([4]byte{10, 42, byte(random.IntN(2)), byte(i)})
+		list = append(list, netip.AddrPortFrom(addr, 8080))
+	}
+	return list
 }
