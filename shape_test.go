@@ -83,7 +83,7 @@ var controlPlane = []string{"server/client", "server/clusterinfo", "server/pki"}
 
 var rules = []rule{
 	{"", []string{"cli"}, "main only dispatches"},
-	{"cli", []string{"server", "server/pki", "agent", "agent/node", "proxy", "runtime/...", "datadir", "hostnet", "netdump", "version"},
+	{"cli", []string{"server", "server/join", "server/pki", "agent", "agent/node", "proxy", "runtime/...", "datadir", "hostnet", "netdump", "version"},
 		"the command line configures the parts and removes what they made; it does none of their work"},
 	{"version", nil, "a leaf that everyone may print"},
 	{"atomicfile", nil, "a leaf that everyone may import"},
@@ -114,10 +114,11 @@ var rules = []rule{
 	{"server/authn", []string{"server/authn/...", "server/registry", "server/pki"}, "tokens name objects by the registry's errors"},
 	{"server/authz", []string{"server/authz/..."}, "who may do what is decided from rules alone"},
 	{"server/controller", append([]string{"server/controller/...", "metric"}, controlPlane...), "the engine sees the cluster through the API alone"},
-	{"server/controllers", append([]string{"server/controller/...", "server/controllers/..."}, controlPlane...),
+	{"server/controllers", append([]string{"server/controller/...", "server/controllers/...", "server/join"}, controlPlane...),
 		"a controller sees the cluster through the API alone, so that it runs on any server"},
 	{"server/manifests", append([]string{"server/controller/...", "dirwatch"}, controlPlane...),
 		"manifests are applied through the API alone, as a user would"},
+	{"server/join", []string{"server/pki"}, "tokens are Secrets, whoever asks for them"},
 	{"server/client", []string{"metric"}, "a leaf that everyone may import"},
 	{"server/clusterinfo", nil, "a leaf that everyone may import"},
 	{"server/pki", []string{"atomicfile"}, "a leaf that everyone may import"},

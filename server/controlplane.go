@@ -35,6 +35,7 @@ import (
 	certificatecontroller "skiff/server/controllers/certificates"
 	clusterinfocontroller "skiff/server/controllers/clusterinfo"
 	"skiff/server/controllers/nodeipam"
+	"skiff/server/join"
 	"skiff/server/openapi"
 	"skiff/server/pki"
 	"skiff/server/registry/authentication"
@@ -114,7 +115,7 @@ func (cp *controlPlane) makeAPI() error {
 		ClientCA: p.Client.Pool(), FrontProxyCA: p.FrontProxy.Pool(), Anonymous: true, Audiences: issuer.Audiences(),
 		Tokens: []authenticator.Token{issuer.Verifier(token.CachedGetter{
 			ServiceAccounts: c.ServiceAccounts().Lister(), Pods: c.Pods().Lister(), Nodes: c.Nodes().Lister(), Client: cp.admin,
-		})},
+		}), join.NewAuthenticator(cp.admin.CoreV1().Secrets(join.Namespace), time.Now)},
 	})
 	rights, err := authz.New(authz.Config{Informers: cp.informers, Client: cp.admin})
 	if err != nil {
@@ -155,8 +156,10 @@ func (cp *controlPlane) makeAPI() error {
 		Admission:     plugins.Default(plugins.Deps{Informers: cp.informers, Client: cp.admin, Authorizer: rights}),
 		OpenAPI:       docs,
 		Checks:        cp.checks(),
-		Paths:         map[string]http.Handler{token.ConfigPath: keys.Config(), token.KeysPath: keys.Keys()},
-		Logger:        slog.Default(),
+		Paths: map[string]http.Handler{
+			token.ConfigPath: keys.Config(), token.KeysPath: keys.Keys(), join.AuthoritiesPath: join.Authorities(p.Server.PEM),
+		},
+		Logger: slog.Default(),
 	})
 	return err
 }
@@ -286,6 +289,12 @@ func (cp *controlPlane) start(ctx context.Context, group *errgroup.Group) error 
 			return ctx.Err() // told to stop before the start was over
 		}
 		return fmt.Errorf("write the cluster's default objects: %w", err)
+	}
+	if err := join.KeepOwn(ctx, cp.admin, cp.state.token, cp.cfg.NodeName); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return err
 	}
 	slog.Debug("default objects are there", "ms", time.Since(begin).Milliseconds())
 	group.Go(func() error { return cp.state.pki.Run(ctx) })

@@ -43,6 +43,7 @@ import (
 	"skiff/server/controllers/servicecidr"
 	"skiff/server/controllers/statefulset"
 	"skiff/server/controllers/tainteviction"
+	"skiff/server/controllers/tokencleaner"
 	"skiff/server/controllers/ttlafterfinished"
 )
 
@@ -103,6 +104,7 @@ func All(d Deps) ([]controller.Controller, error) {
 		rootca.New(d.Client, d.Informers, d.RootCA),
 		clusterrole.New(d.Client, d.Informers),
 		certificates.New(d.Client, d.Informers, d.Clock, d.Certificates),
+		tokencleaner.New(d.Client, d.Clock),
 		must(nodeipam.New(d.Client, d.Informers, ev("cidrAllocator"), d.NodeIPAM)),
 
 		// Workloads.

@@ -29,6 +29,10 @@ var (
 	namespaceRolesText string
 	//go:embed bindings.txt
 	bindingsText string
+	// What upstream leaves to installers: how nodes join, and what they read
+	// besides the role system:node.
+	//go:embed noderoles.txt
+	nodeRolesText string
 )
 
 // Policy is a set of roles and bindings.
@@ -42,7 +46,7 @@ type Policy struct {
 // DefaultPolicy returns the roles and bindings that every cluster has.
 func DefaultPolicy() Policy {
 	p := parser{}
-	for _, text := range []string{clusterRolesText, controllerRolesText, namespaceRolesText, bindingsText} {
+	for _, text := range []string{clusterRolesText, controllerRolesText, namespaceRolesText, bindingsText, nodeRolesText} {
 		for line := range strings.Lines(text) {
 			p.line(strings.TrimRight(line, "\n"))
 		}
