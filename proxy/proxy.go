@@ -49,6 +49,7 @@ type Dataplane interface {
 type Proxy struct {
 	cfg      Config
 	services *rules
+	kernel   *kernel
 	dns      *dns.Server
 
 	mu      sync.Mutex

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -27,7 +28,7 @@ const bySliceService = "proxy-service"
 // collected while one is being carried out, so that many at once cost little
 // more than one.
 type rules struct {
-	node     service.Node
+	node     service.Node // guarded by mu
 	plane    Dataplane
 	duration prometheus.Histogram
 
@@ -150,6 +151,23 @@ func (r *rules) mark(key string) {
 	}
 }
 
+// setNodeIPs makes all services be looked at as ones of a node with other
+// addresses.
+func (r *rules) setNodeIPs(ips []netip.Addr) {
+	r.mu.Lock()
+	r.node.IPs = ips
+	r.mu.Unlock()
+	for _, key := range r.services.GetIndexer().ListKeys() {
+		r.mark(key)
+	}
+}
+
+func (r *rules) presentNode() service.Node {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.node
+}
+
 func (r *rules) takeDirty() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -206,7 +224,7 @@ func (r *rules) compile(key string) service.Rules {
 	for i, o := range objects {
 		list[i] = o.(*discoveryv1.EndpointSlice)
 	}
-	return service.Compile(r.node, o.(*corev1.Service), list)
+	return service.Compile(r.presentNode(), o.(*corev1.Service), list)
 }
 
 // claim takes out of a service's rules the frontends that another service has.
