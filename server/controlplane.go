@@ -188,6 +188,7 @@ func (cp *controlPlane) makeLoops(handler http.Handler) error {
 			ServiceCIDRs:   cfg.ServiceCIDRs,
 			ClusterDNS:     cfg.dnsAddresses(),
 			ClusterInfo:    clusterinfocontroller.Config{Info: cp.clusterInfo},
+			NodeApproval:   cp.nodeApproval(),
 			APIServer: apiserver.Config{
 				Addresses: func() []netip.Addr { return []netip.Addr{cfg.AdvertiseAddress} },
 				Port:      int32(cfg.HTTPSPort), ServiceIP: cp.serviceIPs()[0],

@@ -34,6 +34,7 @@ import (
 	"skiff/server/controllers/kubedns"
 	"skiff/server/controllers/legacytoken"
 	"skiff/server/controllers/namespace"
+	"skiff/server/controllers/nodeapproval"
 	"skiff/server/controllers/nodeipam"
 	"skiff/server/controllers/nodelifecycle"
 	"skiff/server/controllers/podgc"
@@ -80,6 +81,8 @@ type Deps struct {
 	Certificates certificates.Config
 	// ClusterInfo is what nodes learn of the cluster.
 	ClusterInfo clusterinfo.Config
+	// NodeApproval says what no node may be called.
+	NodeApproval nodeapproval.Config
 	// APIServer is what default/kubernetes points to.
 	APIServer apiserver.Config
 }
@@ -104,6 +107,8 @@ func All(d Deps) ([]controller.Controller, error) {
 		rootca.New(d.Client, d.Informers, d.RootCA),
 		clusterrole.New(d.Client, d.Informers),
 		certificates.New(d.Client, d.Informers, d.Clock, d.Certificates),
+		nodeapproval.New(d.Client, d.Informers, d.Clock, d.NodeApproval),
+		nodeapproval.NewKeys(d.Client, d.Informers, d.Clock),
 		tokencleaner.New(d.Client, d.Clock),
 		must(nodeipam.New(d.Client, d.Informers, ev("cidrAllocator"), d.NodeIPAM)),
 

@@ -79,6 +79,9 @@ func (c *Certificate) SetNames(n Names) error {
 	return c.renew("names changed")
 }
 
+// Names returns what the certificate is valid for now.
+func (c *Certificate) Names() Names { return namesOf(c.current.Load().Leaf) }
+
 // OnRenew has f called after each renewal, with the new certificate. f must not
 // call back into c.
 func (c *Certificate) OnRenew(f func(*tls.Certificate)) {
