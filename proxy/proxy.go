@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"sync"
 	"time"
@@ -16,8 +15,8 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/informers"
 
-	"skiff/proxy/conntrack"
 	"skiff/proxy/dns"
+	"skiff/proxy/healthcheck"
 	"skiff/proxy/local"
 	"skiff/proxy/nft"
 	"skiff/proxy/service"
@@ -50,6 +49,7 @@ type Proxy struct {
 	cfg      Config
 	services *rules
 	kernel   *kernel
+	healthz  *healthcheck.Proxy
 	dns      *dns.Server
 
 	mu      sync.Mutex
@@ -76,8 +76,12 @@ func New(cfg Config, factory informers.SharedInformerFactory) (*Proxy, error) {
 	if p.kernel, err = newKernel(cfg); err != nil {
 		return nil, err
 	}
-	p.services, err = newRules(service.Node{Name: cfg.NodeName, Local: p.ownAddresses(), IPs: cfg.NodeIPs}, factory, p.kernel)
-	return p, err
+	node := service.Node{Name: cfg.NodeName, Local: p.ownAddresses(), IPs: cfg.NodeIPs}
+	if p.services, err = newRules(node, factory, p.kernel, newMetrics(p.kernel.families())); err != nil {
+		return nil, err
+	}
+	p.healthz = healthcheck.NewProxy(p.services.health, p.kernel.families())
+	return p, nil
 }
 
 // ownAddresses are the service addresses that this node answers itself.
@@ -106,6 +110,10 @@ func (p *Proxy) Run(ctx context.Context, ready func()) error {
 			return
 		}
 		group.Go(func() error { return run(ctx, func() { close(ready) }) })
+	}
+	if p.services != nil {
+		group.Go(func() error { return p.healthz.Run(ctx, fmt.Sprintf(":%d", healthcheck.Port)) })
+		group.Go(func() error { return p.services.checks.Run(ctx) })
 	}
 	start(p.services != nil, servicesReady, func(ctx context.Context, ready func()) error { return p.services.run(ctx, ready) })
 	start(p.dns != nil, dnsReady, func(ctx context.Context, ready func()) error { return p.dns.Run(ctx, ready) })
@@ -149,7 +157,9 @@ func (p *Proxy) Collectors() (list []prometheus.Collector) {
 		list = append(list, p.dns)
 	}
 	if p.services != nil {
-		list = append(list, p.services.duration)
+		list = append(list, p.services.metrics.collectors()...)
+		list = append(list, p.kernel.collectors()...)
+		list = append(list, p.healthz.Collectors()...)
 	}
 	return list
 }
@@ -157,67 +167,6 @@ func (p *Proxy) Collectors() (list []prometheus.Collector) {
 // Remove removes from this box what a Proxy made: rules, addresses, routes.
 func Remove(clusterDNS []netip.Addr) error {
 	return errors.Join(nft.Delete(), local.Remove(clusterDNS))
-}
-
-// kernel is the real Dataplane: a table per address family, and the memory of
-// connections.
-type kernel struct{ tables []*nft.Table }
-
-func newKernel(cfg Config) (*kernel, error) {
-	k := &kernel{}
-	for _, v6 := range []bool{false, true} {
-		if !hasFamily(cfg.ServiceCIDRs, v6) {
-			continue
-		}
-		dns := cfg.ClusterDNS
-		if cfg.DisableDNS {
-			dns = nil
-		}
-		table, err := nft.New(nft.Config{PodCIDRs: cfg.PodCIDRs, ServiceCIDRs: cfg.ServiceCIDRs, Local: dns}, v6)
-		if err != nil {
-			return nil, fmt.Errorf("services need nftables: %w", err)
-		}
-		k.tables = append(k.tables, table)
-	}
-	return k, nil
-}
-
-func hasFamily(prefixes []netip.Prefix, v6 bool) bool {
-	for _, p := range prefixes {
-		if p.Addr().Is6() == v6 {
-			return true
-		}
-	}
-	return false
-}
-
-// close closes the connections to the kernel.
-func (k *kernel) close() {
-	for _, t := range k.tables {
-		_ = t.Close()
-	}
-}
-
-func (k *kernel) Reset(all service.Rules) error {
-	for _, t := range k.tables {
-		if err := t.Reset(all); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (k *kernel) Apply(changes []service.Change) error {
-	for _, t := range k.tables {
-		if err := t.Apply(changes); err != nil {
-			return err
-		}
-	}
-	if err := conntrack.Clean(changes); err != nil {
-		// Only clients that never stop sending notice; not worth a reset.
-		slog.Warn("old UDP connections are kept", "err", err)
-	}
-	return nil
 }
 
 // retryAfter is how long a failed change waits before all rules are made anew.

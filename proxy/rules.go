@@ -2,62 +2,64 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
 
+	"skiff/proxy/healthcheck"
 	"skiff/proxy/service"
 )
-
-// bySliceService is the index of endpoint slices by the service that they are
-// of.
-const bySliceService = "proxy-service"
 
 // rules keeps a Dataplane equal to the services of the informers. Changes are
 // collected while one is being carried out, so that many at once cost little
 // more than one.
 type rules struct {
-	node     service.Node // guarded by mu
-	plane    Dataplane
-	duration prometheus.Histogram
+	plane   Dataplane
+	metrics *metrics
+	health  *healthcheck.Health
+	checks  *healthcheck.Services
 
-	services, slices cache.SharedIndexInformer
+	services, slices, nodes cache.SharedIndexInformer
 
-	mu sync.Mutex
-	// dirty are the services (namespace/name) that changed.
+	mu   sync.Mutex
+	node service.Node
+	// dirty are the services (namespace/name) that changed, due is since when.
 	dirty map[string]bool
+	due   []time.Time
 	wake  chan struct{}
 
 	// compiled are each service's rules, owner is whose backend a frontend has:
-	// two services can claim the same external address.
+	// two services can claim the same external address. losers are those that
+	// claimed it later.
 	compiled map[string]service.Rules
 	owner    map[service.Frontend]string
+	losers   map[service.Frontend]map[string]bool
+	// ports are the services' health checks.
+	ports map[types.NamespacedName]healthcheck.Service
+	// carrying is since when the changes are due that are being carried out.
+	carrying []time.Time
 }
 
-func newRules(node service.Node, factory informers.SharedInformerFactory, plane Dataplane) (*rules, error) {
+func newRules(node service.Node, factory informers.SharedInformerFactory, plane Dataplane, m *metrics) (*rules, error) {
+	health := &healthcheck.Health{}
 	r := &rules{
-		node: node, plane: plane,
+		node: node, plane: plane, metrics: m, health: health, checks: healthcheck.NewServices(health),
 		services: factory.Core().V1().Services().Informer(),
 		slices:   factory.Discovery().V1().EndpointSlices().Informer(),
+		nodes:    factory.Core().V1().Nodes().Informer(),
 		dirty:    map[string]bool{}, wake: make(chan struct{}, 1),
-		compiled: map[string]service.Rules{}, owner: map[service.Frontend]string{},
-		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "kubeproxy_sync_proxy_rules_duration_seconds",
-			Help:    "Time to carry out a set of service changes in the kernel.",
-			Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8),
-		}),
 	}
+	r.forgetAll()
 	err := r.slices.AddIndexers(cache.Indexers{bySliceService: func(o any) ([]string, error) {
 		if key := serviceOf(o); key != "" {
 			return []string{key}, nil
@@ -70,13 +72,12 @@ func newRules(node service.Node, factory informers.SharedInformerFactory, plane 
 	return r, nil
 }
 
-// serviceOf is the key of the service that a slice is of, "" if it is of none.
-func serviceOf(o any) string {
-	slice, ok := o.(*discoveryv1.EndpointSlice)
-	if !ok || slice.Labels[discoveryv1.LabelServiceName] == "" {
-		return ""
-	}
-	return slice.Namespace + "/" + slice.Labels[discoveryv1.LabelServiceName]
+// forgetAll makes it so that nothing is in force.
+func (r *rules) forgetAll() {
+	r.compiled, r.owner = map[string]service.Rules{}, map[service.Frontend]string{}
+	r.losers = map[service.Frontend]map[string]bool{}
+	r.ports = map[types.NamespacedName]healthcheck.Service{}
+	r.metrics.noLocal.Reset()
 }
 
 func (r *rules) run(ctx context.Context, ready func()) error {
@@ -94,86 +95,34 @@ func (r *rules) run(ctx context.Context, ready func()) error {
 			return nil
 		}
 		if err := r.sync(); err != nil {
+			r.metrics.failed()
 			slog.Error("cannot change service rules, making all of them anew", "err", err)
 			r.resetUntilDone(ctx)
 		}
 	}
 }
 
-// watch marks what changes as dirty, and returns when all that exists is.
-func (r *rules) watch(ctx context.Context) (stop func(), err error) {
-	services, err := r.services.AddEventHandler(handler(func(o any) string {
-		key, _ := cache.DeletionHandlingMetaNamespaceKeyFunc(o)
-		return key
-	}, r.mark))
-	if err != nil {
-		return nil, fmt.Errorf("watch services: %w", err)
-	}
-	slices, err := r.slices.AddEventHandler(handler(func(o any) string {
-		if gone, ok := o.(cache.DeletedFinalStateUnknown); ok {
-			o = gone.Obj
-		}
-		return serviceOf(o)
-	}, r.mark))
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("watch endpoint slices: %w", err), r.services.RemoveEventHandler(services))
-	}
-	stop = func() {
-		_ = r.services.RemoveEventHandler(services)
-		_ = r.slices.RemoveEventHandler(slices)
-	}
-	if !cache.WaitForCacheSync(ctx.Done(), services.HasSynced, slices.HasSynced) {
-		stop()
-		return nil, ctx.Err()
-	}
-	return stop, nil
-}
-
-func handler(key func(any) string, mark func(string)) cache.ResourceEventHandlerFuncs {
-	return cache.ResourceEventHandlerFuncs{
-		AddFunc: func(o any) { mark(key(o)) },
-		// A slice may have moved from one service to another.
-		UpdateFunc: func(old, o any) { mark(key(old)); mark(key(o)) },
-		DeleteFunc: func(o any) { mark(key(o)) },
-	}
-}
-
-func (r *rules) mark(key string) {
-	if key == "" {
-		return
-	}
-	r.mu.Lock()
-	r.dirty[key] = true
-	r.mu.Unlock()
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-}
-
-// setNodeIPs makes all services be looked at as ones of a node with other
-// addresses.
-func (r *rules) setNodeIPs(ips []netip.Addr) {
-	r.mu.Lock()
-	r.node.IPs = ips
-	r.mu.Unlock()
-	for _, key := range r.services.GetIndexer().ListKeys() {
-		r.mark(key)
-	}
-}
-
-func (r *rules) presentNode() service.Node {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.node
-}
-
+// takeDirty returns the services that changed since it was last called.
 func (r *rules) takeDirty() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	keys := slices.Sorted(maps.Keys(r.dirty))
+	r.carrying = append(r.carrying, r.due...)
+	r.due = nil
 	clear(r.dirty)
 	return keys
+}
+
+// carriedOut tells everyone that the rules are in force.
+func (r *rules) carriedOut(begin time.Time) {
+	r.metrics.carriedOut(time.Since(begin), r.carrying)
+	r.carrying = nil
+	r.checks.Sync(r.ports)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.dirty) == 0 {
+		r.health.Updated()
+	}
 }
 
 // sync carries out what changed.
@@ -185,12 +134,13 @@ func (r *rules) sync() error {
 			changes = r.update(changes, key)
 		}
 	}
-	changes = service.Merge(changes)
-	if len(changes) == 0 {
-		return nil
+	if changes = service.Merge(changes); len(changes) > 0 {
+		if err := r.plane.Apply(changes); err != nil {
+			return err
+		}
 	}
-	defer func() { r.duration.Observe(time.Since(begin).Seconds()) }()
-	return r.plane.Apply(changes)
+	r.carriedOut(begin)
+	return nil
 }
 
 // update compiles a service anew and appends its changes.
@@ -201,6 +151,7 @@ func (r *rules) update(changes []service.Change, key string) []service.Change {
 	} else {
 		r.compiled[key] = wanted
 	}
+	r.metrics.changed(old, wanted)
 	diff := service.Diff(old, wanted)
 	for _, c := range diff {
 		if c.New == nil {
@@ -212,42 +163,62 @@ func (r *rules) update(changes []service.Change, key string) []service.Change {
 }
 
 func (r *rules) compile(key string) service.Rules {
+	name, svc, list := r.lookUp(key)
+	delete(r.ports, name)
+	if svc == nil {
+		return nil
+	}
+	node := r.presentNode()
+	if port, ready := service.HealthCheck(node, svc, list); port != 0 {
+		r.ports[name] = healthcheck.Service{Port: port, Endpoints: ready}
+	}
+	return service.Compile(node, svc, list)
+}
+
+// lookUp returns a service, nil if it is gone, and its slices.
+func (r *rules) lookUp(key string) (name types.NamespacedName, svc *corev1.Service, list []*discoveryv1.EndpointSlice) {
+	name.Namespace, name.Name, _ = strings.Cut(key, "/")
 	o, ok, err := r.services.GetIndexer().GetByKey(key)
 	if err != nil || !ok {
-		return nil
+		return name, nil, nil
 	}
 	objects, err := r.slices.GetIndexer().ByIndex(bySliceService, key)
 	if err != nil {
-		return nil
+		return name, nil, nil
 	}
-	list := make([]*discoveryv1.EndpointSlice, len(objects))
+	list = make([]*discoveryv1.EndpointSlice, len(objects))
 	for i, o := range objects {
 		list[i] = o.(*discoveryv1.EndpointSlice)
 	}
-	return service.Compile(r.presentNode(), o.(*corev1.Service), list)
+	return name, o.(*corev1.Service), list
 }
 
 // claim takes out of a service's rules the frontends that another service has.
 func (r *rules) claim(key string, wanted service.Rules) service.Rules {
 	for f := range wanted {
-		if owner, taken := r.owner[f]; taken && owner != key {
-			slog.Warn("two services claim the same address and port", "frontend", f, "service", key, "owner", owner)
-			delete(wanted, f)
+		owner, taken := r.owner[f]
+		if !taken || owner == key {
+			r.owner[f] = key
 			continue
 		}
-		r.owner[f] = key
+		delete(wanted, f)
+		if r.losers[f] == nil {
+			r.losers[f] = map[string]bool{}
+		}
+		if !r.losers[f][key] {
+			slog.Warn("two services claim the same address and port", "frontend", f, "service", key, "owner", owner)
+			r.losers[f][key] = true
+		}
 	}
 	return wanted
 }
 
-// offer lets the services that may want a frontend which became free try again.
+// offer lets the services that wanted a frontend which became free try again.
 func (r *rules) offer(f service.Frontend) {
-	for _, o := range r.services.GetIndexer().List() {
-		svc := o.(*corev1.Service)
-		if slices.Contains(svc.Spec.ExternalIPs, f.Addr.String()) {
-			r.mark(svc.Namespace + "/" + svc.Name)
-		}
+	for key := range r.losers[f] {
+		r.mark(key)
 	}
+	delete(r.losers, f)
 }
 
 // resetUntilDone makes all rules anew, again and again until that works.
@@ -260,6 +231,7 @@ func (r *rules) resetUntilDone(ctx context.Context) {
 			}
 			return
 		}
+		r.metrics.failed()
 		if !failed {
 			slog.Error("cannot make service rules, trying until it works", "err", err)
 		}
@@ -272,13 +244,18 @@ func (r *rules) resetUntilDone(ctx context.Context) {
 }
 
 func (r *rules) reset() error {
+	begin := time.Now()
 	r.takeDirty()
-	r.compiled, r.owner = map[string]service.Rules{}, map[service.Frontend]string{}
+	r.forgetAll()
 	all := service.Rules{}
-	for _, key := range r.services.GetIndexer().ListKeys() {
+	for _, key := range slices.Sorted(slices.Values(r.services.GetIndexer().ListKeys())) {
 		for _, c := range r.update(nil, key) {
 			all[c.Frontend] = c.New
 		}
 	}
-	return r.plane.Reset(all)
+	if err := r.plane.Reset(all); err != nil {
+		return err
+	}
+	r.carriedOut(begin)
+	return nil
 }

@@ -131,20 +131,24 @@ func addresses(eps []endpoint, match func(*endpoint) bool) (list []netip.AddrPor
 	return list
 }
 
-// ReadyHere counts the addresses of a service's ready endpoints on a node, of the
-// family of its first cluster address.
-func ReadyHere(node string, svc *corev1.Service, all []*discoveryv1.EndpointSlice) int {
+// HealthCheck returns the port on which load balancers ask whether a node has
+// endpoints of a service that keeps traffic local, 0 if the service has none; and
+// how many ready ones the node has, of the family of the cluster address.
+func HealthCheck(node Node, svc *corev1.Service, all []*discoveryv1.EndpointSlice) (port uint16, ready int) {
+	if Ignored(svc) || svc.Spec.Type != corev1.ServiceTypeLoadBalancer || svc.Spec.ExternalTrafficPolicy != corev1.ServiceExternalTrafficPolicyLocal {
+		return 0, 0
+	}
 	clusterIP, err := netip.ParseAddr(svc.Spec.ClusterIP)
 	if err != nil {
-		return 0
+		return 0, 0
 	}
 	found := map[netip.Addr]bool{}
 	for i := range svc.Spec.Ports {
 		for _, e := range endpointsOf(all, svc.Spec.Ports[i].Name, clusterIP.Is4()) {
-			if e.ready && e.node == node {
+			if e.ready && e.node == node.Name {
 				found[e.at.Addr()] = true
 			}
 		}
 	}
-	return len(found)
+	return uint16(svc.Spec.HealthCheckNodePort), len(found)
 }
