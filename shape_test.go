@@ -83,7 +83,7 @@ var controlPlane = []string{"server/client", "server/clusterinfo", "server/pki"}
 
 var rules = []rule{
 	{"", []string{"cli"}, "main only dispatches"},
-	{"cli", []string{"server", "server/join", "server/pki", "agent", "agent/node", "proxy", "runtime/...", "datadir", "hostnet", "netdump", "version"},
+	{"cli", []string{"server", "server/join", "server/pki", "agent", "agent/node", "proxy", "proxy/overlay", "runtime/...", "datadir", "hostnet", "netdump", "version"},
 		"the command line configures the parts and removes what they made; it does none of their work"},
 	{"version", nil, "a leaf that everyone may print"},
 	{"atomicfile", nil, "a leaf that everyone may import"},
@@ -100,11 +100,11 @@ var rules = []rule{
 	{"scheduler/plugins", []string{"scheduler/framework", "scheduler/plugins/..."}, "a plugin knows the framework, not the loop that runs it"},
 	{"agent", append([]string{"agent/...", "runtime/cri", "runtime/cri/metered", "metric", "version"}, controlPlane...),
 		"an agent sees the cluster through the API, and containers through CRI, so that any runtime serves"},
-	{"agent/node", append([]string{"agent/...", "runtime/...", "proxy"}, controlPlane...),
+	{"agent/node", append([]string{"agent/...", "runtime/...", "proxy", "proxy/overlay"}, controlPlane...),
 		"the one place that wires a node: its agent, its runtime and its proxy"},
 	{"proxy", append([]string{"proxy/...", "hostnet", "netdump"}, controlPlane...),
 		"a proxy sees the cluster through the API alone, so that it may run without an agent"},
-	{"server", []string{"server/...", "store", "store/cluster", "scheduler", "agent", "agent/node", "agent/cgroup", "proxy", "datadir", "atomicfile", "hostnet", "netdump", "resident", "version"},
+	{"server", []string{"server/...", "store", "store/cluster", "scheduler", "agent", "agent/node", "agent/cgroup", "proxy", "proxy/overlay", "datadir", "atomicfile", "hostnet", "netdump", "resident", "version"},
 		"the one place that wires a server; the box's node runs in its process"},
 	{"server/api", []string{"server/admission", "server/discovery", "server/openapi", "server/registry", "store", "metric", "version"},
 		"verbs work on any resource: they know the registry, not its kinds"},

@@ -5,6 +5,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"skiff/proxy/overlay"
 	"skiff/server"
 )
 
@@ -79,6 +80,7 @@ func nodeFlags() []cli.Flag {
 		stringFlag("node-name", "", "name of this box's node, kept from the first start on (default: its host name)"),
 		listFlag("node-ip", "address of this box, one per family (default: that of the default route's interface)"),
 		stringFlag("container-runtime-endpoint", "", "CRI socket to use in place of the embedded containerd"),
+		stringFlag("mtu", "", "greatest packet of the pods, in bytes (default: what fits into the node's link)"),
 		listFlag("node-label", "label of the node when it registers, KEY=VALUE"),
 		listFlag("node-taint", "taint of the node when it registers, KEY=VALUE:EFFECT"),
 	}
@@ -95,6 +97,7 @@ func controlPlaneFlags() []cli.Flag {
 		listFlag("cluster-cidr", "address range of the pods, one per family", "10.42.0.0/16"),
 		serviceCIDRFlag(),
 		clusterDNSFlag(),
+		stringFlag("overlay", string(overlay.VXLAN), "how pods of different nodes reach each other: "+overlay.ModeNames()),
 		stringFlag("cluster-domain", "cluster.local", "domain of the cluster's DNS names"),
 		&cli.BoolFlag{Name: "disable-agent", Usage: "run the control plane only, no node", EnvVars: env("disable-agent")},
 		listFlag("disable", "part not to start: "+strings.Join(server.Parts, ", ")),

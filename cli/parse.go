@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"skiff/proxy/overlay"
 	"skiff/server"
 )
 
@@ -99,9 +100,23 @@ func (p *parser) log() {
 func (p *parser) node() server.NodeConfig {
 	return server.NodeConfig{
 		ContainerRuntimeEndpoint: p.String("container-runtime-endpoint"),
+		MTU:                      p.mtu(),
 		Labels:                   p.labels("node-label"),
 		Taints:                   p.taints("node-taint"),
 	}
+}
+
+// mtu is 0 for what fits. Whether one fits is known where the node is.
+func (p *parser) mtu() int {
+	text := p.String("mtu")
+	if text == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < overlay.LeastMTU || n > 65535 {
+		p.badf("mtu", "%q is no size of packets, use %d to 65535, or leave it out", text, overlay.LeastMTU)
+	}
+	return n
 }
 
 func (p *parser) labels(flag string) map[string]string {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"skiff/proxy/overlay"
 	"skiff/server"
 )
 
@@ -83,6 +84,7 @@ func serverConfig(c *cli.Context) (server.Config, error) {
 		ServiceCIDRs:     p.prefixes("service-cidr"),
 		ClusterDNS:       p.addrs("cluster-dns"),
 		ClusterDomain:    c.String("cluster-domain"),
+		Overlay:          overlay.Mode(c.String("overlay")),
 		DisableAgent:     c.Bool("disable-agent"),
 		Disable:          p.list("disable"),
 		Node:             p.node(),

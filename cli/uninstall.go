@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -13,6 +14,8 @@ import (
 
 	"skiff/datadir"
 	"skiff/proxy"
+	"skiff/proxy/overlay"
+	"skiff/runtime/instance"
 )
 
 func uninstallCommand() *cli.Command {
@@ -62,12 +65,20 @@ func runUninstall(c *cli.Context) error {
 		return fmt.Errorf("uninstall: %w", err)
 	}
 	defer lock.Close()
-	r := remover{dir: dir, marker: marker, kubeconfig: c.String(flagWriteKubeconfig), removeService: proxy.Remove}
+	r := remover{dir: dir, marker: marker, kubeconfig: c.String(flagWriteKubeconfig), removeService: removeNetwork(dir)}
 	if err := r.run(c.Context); err != nil {
 		return fmt.Errorf("uninstall: %w", err)
 	}
 	r.report(c.App.Writer)
 	return nil
+}
+
+// removeNetwork removes the rules for services, and what carries traffic to other
+// nodes.
+func removeNetwork(dir string) func([]netip.Addr) error {
+	return func(clusterDNS []netip.Addr) error {
+		return errors.Join(proxy.Remove(clusterDNS), overlay.Remove(instance.Of(dir).Overlay()))
+	}
 }
 
 // mayStop returns the server that runs from the folder, if one does. What systemd

@@ -10,6 +10,7 @@ func (cp *controlPlane) clusterInfo() clusterinfo.Info {
 	return clusterinfo.Info{
 		ClusterCIDRs: cfg.ClusterCIDRs, ServiceCIDRs: cfg.ServiceCIDRs,
 		ClusterDNS: cfg.dnsAddresses(), ClusterDomain: cfg.ClusterDomain,
+		Overlay:  string(cfg.Overlay),
 		Servers:  []string{cfg.URL()},
 		ClientCA: cp.state.pki.Client.PEM,
 	}

@@ -13,6 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"skiff/hostnet"
+	"skiff/proxy/overlay"
 	"skiff/server/pki"
 )
 
@@ -46,6 +48,8 @@ type Config struct {
 	// DefaultClusterDNS.
 	ClusterDNS    []netip.Addr
 	ClusterDomain string
+	// Overlay is how pods of different nodes reach each other.
+	Overlay overlay.Mode
 
 	// DisableAgent runs the control plane only.
 	DisableAgent bool
@@ -65,8 +69,10 @@ type NodeConfig struct {
 	// ContainerRuntimeEndpoint is the socket of a CRI runtime to use in place of
 	// the embedded containerd.
 	ContainerRuntimeEndpoint string
-	Labels                   map[string]string
-	Taints                   []corev1.Taint
+	// MTU of the pods' links, 0 for what fits.
+	MTU    int
+	Labels map[string]string
+	Taints []corev1.Taint
 }
 
 // Parts are what Disable can name. Manifests are applied beside the controllers,
@@ -161,6 +167,11 @@ func (c *Config) validateNetwork() (errs []error) {
 			bad("service-cidr: %s must have between 8 and 1048576 addresses", p)
 		}
 	}
+	mode, err := overlay.ParseMode(string(c.Overlay))
+	if err != nil {
+		bad("overlay: %w", err)
+	}
+	c.Overlay = mode
 	for _, p := range c.ClusterCIDRs {
 		for _, s := range c.ServiceCIDRs {
 			if p.Overlaps(s) {
@@ -173,6 +184,16 @@ func (c *Config) validateNetwork() (errs []error) {
 		bad("cluster-domain: %q is not a domain: %s", c.ClusterDomain, msgs[0])
 	}
 	return errs
+}
+
+// checkHost refuses ranges that overlap a network of the box. The pods' network is
+// known to it if another program makes it.
+func (c *Config) checkHost() error {
+	ranges := map[string][]netip.Prefix{"service-cidr": c.ServiceCIDRs}
+	if c.Overlay != overlay.None {
+		ranges["cluster-cidr"] = c.ClusterCIDRs
+	}
+	return hostnet.Check(ranges)
 }
 
 // Disabled tells whether a part was switched off.

@@ -141,6 +141,8 @@ func (c *Config) nodeConfig() node.Config {
 		DataDir:         c.DataDir,
 		RuntimeEndpoint: c.Node.ContainerRuntimeEndpoint,
 		DisableProxy:    c.Disabled("proxy") && c.Disabled("dns"),
+		Overlay:         string(c.Overlay),
+		MTU:             c.Node.MTU,
 		Logger:          slog.Default(),
 		Agent: agent.Config{
 			NodeName: c.NodeName, NodeIPs: c.NodeIPs, Labels: c.Node.Labels, Taints: c.Node.Taints,

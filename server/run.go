@@ -48,6 +48,9 @@ func Run(ctx context.Context, cfg Config, observer Observer) error {
 }
 
 func run(ctx context.Context, cfg Config, observer Observer) error {
+	if err := cfg.checkHost(); err != nil {
+		return err
+	}
 	if err := cfg.resolveAddresses(); err != nil {
 		return err
 	}

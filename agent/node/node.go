@@ -10,7 +10,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,6 +20,7 @@ import (
 	"skiff/agent"
 	"skiff/agent/cgroup"
 	"skiff/proxy"
+	"skiff/proxy/overlay"
 	"skiff/runtime/cni"
 	"skiff/runtime/containerd"
 	"skiff/runtime/containerd/images"
@@ -41,7 +41,11 @@ type Config struct {
 	RuntimeEndpoint string
 	// DisableProxy leaves services and DNS out.
 	DisableProxy bool
-	Logger       *slog.Logger
+	// Overlay is how pods of different nodes reach each other (overlay.Mode, ""
+	// for the default one), MTU that of the pods' links, 0 for what fits.
+	Overlay string
+	MTU     int
+	Logger  *slog.Logger
 }
 
 // Runtime is a node's container runtime.
@@ -82,16 +86,19 @@ type Node struct {
 	cfg   Config
 	deps  agent.Deps
 	proxy *proxy.Proxy
+	// overlay carries traffic to other nodes' pods, network is what this node's get.
+	overlay *overlay.Overlay
+	network *network
 }
 
 // New puts together what follows the cluster. deps lack the runtime and what it
 // brings. The factory's informers must not have started.
 func New(cfg Config, deps agent.Deps, factory informers.SharedInformerFactory) (*Node, error) {
 	n := &Node{cfg: cfg, deps: deps}
-	if cfg.DisableProxy {
-		return n, nil
+	err := n.makeOverlay(factory)
+	if err != nil || cfg.DisableProxy {
+		return n, err
 	}
-	var err error
 	n.proxy, err = proxy.New(cfg.Proxy, factory)
 	return n, err
 }
@@ -116,23 +123,9 @@ func (n *Node) newAgent(rt *Runtime, imagesChanged <-chan struct{}, onReady func
 	deps.Collectors = n.Collectors()
 	if rt.daemon != nil {
 		deps.ImagesChanged = imagesChanged
-		deps.OnPodCIDRs = func(cidrs []string) error { return writeNetwork(in, n.cfg.DataDir, cidrs) }
+		deps.OnPodCIDRs = n.network.setBlocks
 	}
 	return agent.New(cfg, deps)
-}
-
-// writeNetwork gives the built-in network plugin the node's address blocks.
-func writeNetwork(in instance.Instance, dataDir string, cidrs []string) error {
-	var prefixes []netip.Prefix
-	for _, c := range cidrs {
-		p, err := netip.ParsePrefix(c)
-		if err != nil {
-			return fmt.Errorf("the node's pod address block: %w", err)
-		}
-		prefixes = append(prefixes, p)
-	}
-	_, err := cni.ConfigFor(in, prefixes, 0).Write(containerd.CNIConfDir(dataDir))
-	return err
 }
 
 // ImagesSocket is where the instance's images are imported and listed.
@@ -145,14 +138,15 @@ func ImagesSocket(dataDir string) string {
 // DNS are there and the node's status says Ready, of this run and not of the last.
 func (n *Node) Run(ctx context.Context, open func() (*Runtime, error), ready func()) error {
 	group, ctx := errgroup.WithContext(ctx)
-	servicesReady, agentReady := make(chan struct{}), make(chan struct{})
+	servicesReady, overlayReady, agentReady := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	group.Go(func() error { return n.overlay.Run(ctx, func() { close(overlayReady) }) })
 	if n.proxy == nil {
 		close(servicesReady)
 	} else {
 		group.Go(func() error { return n.proxy.Run(ctx, func() { close(servicesReady) }) })
 	}
 	group.Go(func() error {
-		for _, c := range []chan struct{}{servicesReady, agentReady} {
+		for _, c := range []chan struct{}{servicesReady, overlayReady, agentReady} {
 			select {
 			case <-c:
 			case <-ctx.Done():

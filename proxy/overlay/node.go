@@ -16,12 +16,12 @@ type Node struct {
 	Blocks []netip.Prefix
 }
 
-// nodeOf reads a Node object. What is no address or block is left out: the API
-// server lets in only those that are.
+// nodeOf reads a Node object. What is no address or block is left out, and so is
+// loopback, which a box without a cable is known by.
 func nodeOf(o *corev1.Node) Node {
 	n := Node{Name: o.Name}
 	for _, a := range o.Status.Addresses {
-		if addr, err := netip.ParseAddr(a.Address); err == nil && a.Type == corev1.NodeInternalIP {
+		if addr, err := netip.ParseAddr(a.Address); err == nil && a.Type == corev1.NodeInternalIP && !addr.IsLoopback() {
 			n.Addresses = append(n.Addresses, addr)
 		}
 	}

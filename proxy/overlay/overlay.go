@@ -148,7 +148,7 @@ func (o *Overlay) sync() error {
 			o.cfg.OnMTU(mtu)
 		}
 	}
-	p := planner{link: o.cfg.Link, mode: o.cfg.Mode, self: self, others: others, underlay: o.underlay, mtu: max(mtu, leastMTU)}
+	p := planner{link: o.cfg.Link, mode: o.cfg.Mode, self: self, others: others, underlay: o.underlay, mtu: max(mtu, LeastMTU)}
 	want, more := p.plan()
 	err = reconcile(o.kernel, o.have, want)
 	o.have = want

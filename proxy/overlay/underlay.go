@@ -61,9 +61,9 @@ func (u Underlay) shared(other netip.Addr) (Uplink, bool) {
 const (
 	// usualMTU is taken where no uplink tells of another.
 	usualMTU = 1500
-	// leastMTU is what pods need at least: every IPv4 host takes packets of 576
+	// LeastMTU is what pods need at least: every IPv4 host takes packets of 576
 	// bytes, and every IPv6 link carries 1280.
-	leastMTU, leastMTU6 = 576, 1280
+	LeastMTU, leastMTU6 = 576, 1280
 )
 
 // MTUError tells that an MTU does not fit. It is one line.
@@ -83,7 +83,7 @@ func (u Underlay) mtu(mode Mode, self Node, configured int) (int, error) {
 		name, size = l.Name, l.MTU
 	}
 	v6 := len(self.Addresses) > 0 && self.Addresses[0].Is6()
-	fits, least := min(size-mode.overhead(v6), 65535), leastMTU
+	fits, least := min(size-mode.overhead(v6), 65535), LeastMTU
 	if slices.ContainsFunc(self.Blocks, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
 		least = leastMTU6
 	}

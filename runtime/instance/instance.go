@@ -51,6 +51,15 @@ func (i Instance) Bridge() string {
 	return "skiff-" + i.id
 }
 
+// Overlay names the link that carries pods' traffic to other nodes; at most 15
+// bytes.
+func (i Instance) Overlay() string {
+	if i.isDefault {
+		return "skiff-overlay"
+	}
+	return "skiffo-" + i.id
+}
+
 // Network names the CNI network.
 func (i Instance) Network() string {
 	if i.isDefault {

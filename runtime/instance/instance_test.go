@@ -13,11 +13,14 @@ func TestNames(t *testing.T) {
 	}
 	a, b := Of("/srv/a"), Of("/srv/b")
 	for name, f := range map[string]func(Instance) string{
-		"ID": Instance.ID, "RunDir": Instance.RunDir, "Bridge": Instance.Bridge, "Network": Instance.Network, "CgroupParent": Instance.CgroupParent,
+		"ID": Instance.ID, "RunDir": Instance.RunDir, "Bridge": Instance.Bridge, "Overlay": Instance.Overlay, "Network": Instance.Network, "CgroupParent": Instance.CgroupParent,
 	} {
 		if f(a) == f(b) || f(a) == f(def) {
 			t.Errorf("%s is the same for different data directories: %s, %s, %s", name, f(a), f(b), f(def))
 		}
+	}
+	if n := len(a.Overlay()); n > 15 {
+		t.Errorf("overlay's link name %s has %d bytes, a link's name at most 15", a.Overlay(), n)
 	}
 	if n := len(a.Bridge()); n > 15 {
 		t.Errorf("bridge name %s has %d bytes, a link's name at most 15", a.Bridge(), n)

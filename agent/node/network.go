@@ -1,0 +1,105 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+
+	"skiff/proxy/overlay"
+	"skiff/runtime/cni"
+	"skiff/runtime/containerd"
+	"skiff/runtime/instance"
+)
+
+// makeOverlay makes what carries the pods' traffic to other nodes, and the
+// network that the node's pods get.
+func (n *Node) makeOverlay(factory informers.SharedInformerFactory) error {
+	mode, err := overlay.ParseMode(n.cfg.Overlay)
+	if err != nil {
+		return fmt.Errorf("overlay: %w", err)
+	}
+	in := instance.Of(n.cfg.DataDir)
+	n.network = &network{
+		config: func(blocks []netip.Prefix, mtu int) error {
+			_, err := cni.ConfigFor(in, blocks, mtu).Write(containerd.CNIConfDir(n.cfg.DataDir))
+			return err
+		},
+		find: func(blocks []netip.Prefix) (int, error) {
+			return overlay.MTU(mode, n.cfg.Agent.NodeIPs, blocks, n.cfg.MTU)
+		},
+	}
+	n.overlay, err = overlay.New(overlay.Config{
+		NodeName: n.cfg.Agent.NodeName, Mode: mode, Link: in.Overlay(), MTU: n.cfg.MTU,
+		OnMTU: n.adoptMTU, OnProblem: n.tellProblem, Logger: n.cfg.Logger,
+	}, factory.Core().V1().Nodes().Informer())
+	return err
+}
+
+// adoptMTU gives the pods that start from now on another MTU.
+func (n *Node) adoptMTU(mtu int) {
+	if err := n.network.setMTU(mtu); err != nil {
+		n.cfg.Logger.Error("pods keep the MTU that they had", "mtu", mtu, "err", err)
+	}
+}
+
+// tellProblem lets `kubectl describe node` tell that pods of other nodes are out of
+// reach.
+func (n *Node) tellProblem(text string) {
+	if n.deps.Recorder == nil {
+		return
+	}
+	name := n.cfg.Agent.NodeName
+	n.deps.Recorder.Event(&corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: name, UID: types.UID(name)},
+		corev1.EventTypeWarning, "NetworkNotReady", text)
+}
+
+// network is what the node's pods get from the built-in network plugin, which
+// reads it from a file.
+type network struct {
+	// config writes the file.
+	config func(blocks []netip.Prefix, mtu int) error
+	// find finds the MTU. Together with an error it is what fits, or 0.
+	find func(blocks []netip.Prefix) (int, error)
+
+	mu     sync.Mutex
+	blocks []netip.Prefix // none: not known yet
+}
+
+// setBlocks gives pods the node's address blocks.
+func (n *network) setBlocks(cidrs []string) error {
+	var blocks []netip.Prefix
+	for _, c := range cidrs {
+		p, err := netip.ParsePrefix(c)
+		if err != nil {
+			return fmt.Errorf("the node's pod address block: %w", err)
+		}
+		blocks = append(blocks, p)
+	}
+	mtu, err := n.find(blocks)
+	// The overlay tells of one that does not fit; pods can run with what does.
+	if bad := (*overlay.MTUError)(nil); err != nil && (mtu == 0 || !errors.As(err, &bad)) {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := n.config(blocks, mtu); err != nil {
+		return err
+	}
+	n.blocks = blocks
+	return nil
+}
+
+// setMTU changes the MTU; before there are blocks, setBlocks finds it.
+func (n *network) setMTU(mtu int) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.blocks) == 0 {
+		return nil
+	}
+	return n.config(n.blocks, mtu)
+}
