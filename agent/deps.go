@@ -14,8 +14,21 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"skiff/agent/objects"
+	"skiff/agent/pod"
+	"skiff/agent/volume"
 	"skiff/runtime/cri"
 )
+
+// Memory keeps what pods need from the API server, so that they can be brought back
+// without it.
+type Memory interface {
+	objects.Memory
+	Tokens(next volume.Tokens) volume.Tokens
+	Claims(next volume.Claims) volume.Claims
+	RuntimeClasses(next pod.RuntimeClasses) pod.RuntimeClasses
+	// Back receives when the server answers again after it was away.
+	Back() <-chan struct{}
+}
 
 // Deps are the agent's connections to the rest of the world. Client, Runtime and
 // Images are required.
@@ -32,6 +45,10 @@ type Deps struct {
 	// Objects reads config maps and secrets. Nil makes the agent watch each
 	// object that a pod of this node refers to. See objects.NewShared.
 	Objects objects.Source
+
+	// Memory keeps what the agent reads one by one for when the API server does not
+	// answer; nil keeps nothing. The informers above bring their own.
+	Memory Memory
 
 	// ImagesChanged tells that images may have come or gone. With nil the agent
 	// lists them each time that it asks the runtime how it is.

@@ -117,6 +117,11 @@ func (x *index) changed(r ref) {
 	}
 }
 
+// References calls fn with every config map and secret that the pod refers to.
+func References(pod *corev1.Pod, fn func(secret bool, namespace, name string)) {
+	visit(pod, func(r ref) { fn(r.secret, r.namespace, r.name) })
+}
+
 // visit calls fn with every config map and secret that the pod refers to.
 func visit(pod *corev1.Pod, fn func(ref)) {
 	ns := pod.Namespace

@@ -89,7 +89,7 @@ func story(t *testing.T, client *fake.Clientset, s Source) {
 func TestWatched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset()
-		s := NewWatched(client, slog.New(slog.DiscardHandler))
+		s := NewWatched(client, nil, slog.New(slog.DiscardHandler))
 		defer s.Close()
 		story(t, client, s)
 	})
@@ -116,7 +116,7 @@ func TestImmutableIsReadOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		yes := true
 		client := fake.NewClientset(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "cm", Namespace: "ns"}, Immutable: &yes})
-		s := NewWatched(client, slog.New(slog.DiscardHandler))
+		s := NewWatched(client, nil, slog.New(slog.DiscardHandler))
 		defer s.Close()
 		s.Track(pod())
 		time.Sleep(time.Minute)

@@ -21,6 +21,7 @@ import (
 type Watched struct {
 	index
 	client  kubernetes.Interface
+	memory  Memory
 	log     *slog.Logger
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -37,10 +38,14 @@ type entry struct {
 	obj   runtime.Object
 }
 
-// NewWatched returns a source that reads with client.
-func NewWatched(client kubernetes.Interface, log *slog.Logger) *Watched {
+// NewWatched returns a source that reads with client. A memory, if not nil, keeps what
+// is read and answers while the server does not.
+func NewWatched(client kubernetes.Interface, memory Memory, log *slog.Logger) *Watched {
+	if memory == nil {
+		memory = forgetful{}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Watched{index: newIndex(), client: client, log: log, ctx: ctx, cancel: cancel, entries: map[ref]*entry{}}
+	return &Watched{index: newIndex(), client: client, memory: memory, log: log, ctx: ctx, cancel: cancel, entries: map[ref]*entry{}}
 }
 
 // Track implements Source.
@@ -68,6 +73,7 @@ func (w *Watched) Untrack(uid types.UID) {
 		if e := w.entries[r]; e != nil && len(w.byRef[r]) == 0 {
 			e.cancel()
 			delete(w.entries, r)
+			w.memory.Drop(r.secret, r.namespace, r.name)
 		}
 	}
 }
@@ -125,8 +131,17 @@ func (w *Watched) get(ctx context.Context, r ref) (runtime.Object, error) {
 	return obj, nil
 }
 
-// read asks the API server.
+// read asks the API server, or the memory while that does not answer.
 func (w *Watched) read(ctx context.Context, r ref) (runtime.Object, error) {
+	obj, err := w.memory.Ask(ctx, r.secret, r.namespace, r.name, func(ctx context.Context) (runtime.Object, error) { return w.ask(ctx, r) })
+	if obj == nil && err == nil {
+		return nil, notFound(r)
+	}
+	return obj, err
+}
+
+// ask asks the API server.
+func (w *Watched) ask(ctx context.Context, r ref) (runtime.Object, error) {
 	var obj runtime.Object
 	var err error
 	if r.secret {
@@ -155,6 +170,10 @@ func (w *Watched) follow(ctx context.Context, r ref, e *entry) {
 		done, err := w.followOnce(ctx, r, e)
 		if done {
 			return
+		}
+		if w.memory.Wait(ctx, err) {
+			delay = time.Second
+			continue // the server answers again
 		}
 		if err == nil && time.Since(began) > 10*time.Second {
 			delay = time.Second // a watch that ended normally
@@ -223,6 +242,11 @@ func (w *Watched) set(r ref, e *entry, obj runtime.Object) {
 	same := version(e.obj) == version(obj)
 	e.obj = obj
 	e.mu.Unlock()
+	w.mu.Lock()
+	if w.entries[r] == e { // else nobody refers to it any more
+		w.memory.Keep(r.secret, r.namespace, r.name, obj)
+	}
+	w.mu.Unlock()
 	select {
 	case <-e.known:
 		if !same {
