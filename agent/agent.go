@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -47,6 +48,8 @@ type Agent struct {
 
 	runtimeName, runtimeVersion string
 
+	// nodeIPs are the node's addresses now; never nil, nor empty.
+	nodeIPs atomic.Pointer[[]netip.Addr]
 	// runtime is never nil.
 	runtime   atomic.Pointer[runtimeState]
 	statusNow chan struct{}
@@ -75,6 +78,7 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 	meter := metered.New()
 	deps.Runtime, deps.Images = meter.Runtime(deps.Runtime), meter.Images(deps.Images)
 	a := &Agent{cfg: cfg, deps: deps, log: deps.Logger, meter: meter, statusNow: make(chan struct{}, 1)}
+	a.nodeIPs.Store(&cfg.NodeIPs)
 	a.runtime.Store(&runtimeState{down: errNotAsked})
 	for _, dir := range []string{a.podsDir(), cfg.LogDir, cfg.StaticPodDir} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -182,12 +186,12 @@ func (a *Agent) meetRuntime(ctx context.Context) error {
 func (a *Agent) wire() {
 	a.objects = a.deps.Objects
 	if a.objects == nil {
-		a.objects = objects.NewWatched(a.deps.Client, a.deps.Memory, a.log)
+		a.objects = objects.NewWatched(a.deps.Client, a.log)
 	}
 	recorder := a.events.recorder
 	podsDir := a.podsDir()
 	a.cnode = &container.Node{
-		Name: a.cfg.NodeName, IPs: a.cfg.NodeIPs, ClusterDNS: a.cfg.ClusterDNS, ClusterDomain: a.cfg.ClusterDomain,
+		Name: a.cfg.NodeName, IPs: a.NodeIPs, ClusterDNS: a.cfg.ClusterDNS, ClusterDomain: a.cfg.ClusterDomain,
 		ResolvConf: a.cfg.HostResolvConf, HostsFile: "/etc/hosts", LogDir: a.cfg.LogDir, PodsDir: podsDir,
 		MemoryCapacity: a.machine.memory, Allocatable: a.allocatable, EnforceCPULimits: *a.cfg.EnforceCPULimits,
 		Cgroups: a.cgroups, Users: a.users, Objects: a.objects, Services: a.services, Log: a.log,
@@ -196,17 +200,13 @@ func (a *Agent) wire() {
 		},
 	}
 	a.pulls = image.New(a.deps.Images, recorder)
-	tokens, claims, classes := volume.ClientTokens(a.deps.Client), volume.ClientClaims(a.deps.Client), pod.ClientRuntimeClasses(a.deps.Client)
-	if m := a.deps.Memory; m != nil {
-		tokens, claims, classes = m.Tokens(tokens), m.Claims(claims), m.RuntimeClasses(classes)
-	}
 	a.volumes = volume.New(volume.Config{
-		PodsDir: podsDir, Objects: a.objects, Tokens: tokens, Claims: claims,
+		PodsDir: podsDir, Objects: a.objects, Tokens: volume.ClientTokens(a.deps.Client), Claims: volume.ClientClaims(a.deps.Client),
 		Mounter: volume.Kernel{}, Node: a.cnode, Log: a.log,
 	})
 	a.pods = pod.NewManager(pod.Config{
 		Client: a.deps.Client, Runtime: a.deps.Runtime, RuntimeName: a.runtimeName, Images: a.pulls, Node: a.cnode, Volumes: a.volumes,
-		RuntimeClasses: classes, Objects: a.objects, Cgroups: a.cgroups, Events: recorder, GetNode: a.Node, AllowedUnsafeSysctls: a.cfg.AllowedUnsafeSysctls,
+		Objects: a.objects, Cgroups: a.cgroups, Events: recorder, GetNode: a.Node, AllowedUnsafeSysctls: a.cfg.AllowedUnsafeSysctls,
 		Features: a.features, NetworkReady: a.networkReady, RelistPeriod: a.cfg.RelistPeriod, Log: a.log,
 	})
 	a.rotator = logs.NewRotator(logs.RotatorConfig{
@@ -215,6 +215,16 @@ func (a *Agent) wire() {
 			a.pods.Containers(func(_ *corev1.Pod, _ string, c pod.Container) { fn(c.ID, c.LogPath) })
 		},
 	})
+}
+
+// NodeIPs returns the node's addresses.
+func (a *Agent) NodeIPs() []netip.Addr { return *a.nodeIPs.Load() }
+
+// SetNodeIPs tells that the node's addresses are other ones from now on, at least
+// one: its status and that of its pods follow.
+func (a *Agent) SetNodeIPs(ips []netip.Addr) {
+	a.nodeIPs.Store(&ips)
+	a.statusSoon()
 }
 
 // Pods returns the pods of the node with their present statuses.

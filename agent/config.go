@@ -25,7 +25,7 @@ type Config struct {
 	// NodeName is the name of the Node object.
 	NodeName string
 	// NodeIPs are the node's own addresses, at most one per IP family; the first
-	// is the primary one.
+	// is the primary one. SetNodeIPs changes them.
 	NodeIPs []netip.Addr
 	// Labels and Taints are set when the node registers. Labels are also kept up
 	// to date afterwards; taints belong to the administrator from then on.

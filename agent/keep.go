@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -40,7 +41,7 @@ func (a *Agent) keepNode(ctx context.Context) error {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	k := keeper{a: a, changed: true, notReady: firstNotReadyCheck, onReady: func() {}}
+	k := keeper{a: a, changed: true, ips: a.nodeIPs.Load(), notReady: firstNotReadyCheck, onReady: func() {}}
 	if a.deps.OnReady != nil {
 		k.onReady = sync.OnceFunc(a.deps.OnReady)
 	}
@@ -62,7 +63,9 @@ func (a *Agent) keepNode(ctx context.Context) error {
 type keeper struct {
 	a *Agent
 	// changed tells that the status may differ from what the API has.
-	changed  bool
+	changed bool
+	// ips are the addresses that the pods' statuses tell.
+	ips      *[]netip.Addr
 	written  time.Time
 	failures int
 	// notReady is how long to wait for the next look at a node that is not.
@@ -75,6 +78,10 @@ type keeper struct {
 func (k *keeper) look(ctx context.Context) time.Duration {
 	a := k.a
 	a.adoptCIDRs()
+	if ips := a.nodeIPs.Load(); ips != k.ips {
+		k.ips = ips
+		a.pods.Resync()
+	}
 	k.changed = a.lookAtRuntime(ctx) || k.changed
 	due := time.Since(k.written) >= a.cfg.StatusPeriod
 	if a.deps.ImagesChanged == nil || due {

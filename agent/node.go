@@ -62,7 +62,7 @@ func (a *Agent) setStatus(n *corev1.Node) {
 
 func (a *Agent) addresses() []corev1.NodeAddress {
 	var out []corev1.NodeAddress
-	for _, ip := range a.cfg.NodeIPs {
+	for _, ip := range a.NodeIPs() {
 		out = append(out, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: ip.String()})
 	}
 	return append(out, corev1.NodeAddress{Type: corev1.NodeHostName, Address: a.cfg.NodeName})

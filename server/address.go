@@ -1,68 +1,101 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
+	"sync"
 
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
-
-	"skiff/netdump"
+	"skiff/hostaddr"
+	"skiff/server/pki"
 )
 
-// errNoAddress tells that this box has no address to be known by.
-var errNoAddress = errors.New("node-ip: this box has no address besides loopback; connect it, or name the node's address")
+// loopback is what a box without a cable is known by until it gets one: its pods
+// run all the same.
+var loopback = netip.MustParseAddr("127.0.0.1")
 
-// findNodeIPs returns this box's own address: that of the default route's
-// interface, or, without a default route, the first one of a link that is up. A
-// box on a shelf may have no cable at boot.
-func findNodeIPs(ignore func(netip.Addr) bool) ([]netip.Addr, error) {
-	routes, err := netdump.Whole(func() ([]netlink.Route, error) {
-		return netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list routes: %w", err)
-	}
-	for _, r := range routes {
-		if r.Dst != nil && r.Dst.IP != nil && !r.Dst.IP.IsUnspecified() {
-			continue
-		}
-		if a, ok := linkAddress(r.LinkIndex, ignore); ok {
-			return []netip.Addr{a}, nil
-		}
-	}
-	links, err := netdump.Whole(netlink.LinkList)
-	if err != nil {
-		return nil, fmt.Errorf("list links: %w", err)
-	}
-	for _, l := range links {
-		if l.Attrs().Flags&net.FlagLoopback != 0 || l.Attrs().Flags&net.FlagUp == 0 {
-			continue
-		}
-		if a, ok := linkAddress(l.Attrs().Index, ignore); ok {
-			return []netip.Addr{a}, nil
-		}
-	}
-	return nil, errNoAddress
+// addresses are what this box is known by. Those that the user left open change
+// while the server runs, as the box's do. They are safe for concurrent use.
+type addresses struct {
+	// fixed tells that the user named the node's addresses.
+	fixed bool
+	// named is the user's address for others to reach the server at.
+	named netip.Addr
+
+	mu      sync.Mutex
+	nodeIPs []netip.Addr
+	// changed get a value when the addresses have.
+	changed []chan struct{}
 }
 
-func linkAddress(index int, ignore func(netip.Addr) bool) (netip.Addr, bool) {
-	link, err := netlink.LinkByIndex(index)
-	if err != nil {
-		return netip.Addr{}, false
+// findAddresses returns what the user named, and what the box has where nothing
+// was.
+func (c *Config) findAddresses() (*addresses, error) {
+	a := &addresses{fixed: len(c.NodeIPs) > 0, named: c.AdvertiseAddress, nodeIPs: c.NodeIPs}
+	if a.fixed {
+		return a, nil
 	}
-	addrs, err := netdump.Whole(func() ([]netlink.Addr, error) { return netlink.AddrList(link, netlink.FAMILY_V4) })
-	if err != nil {
-		return netip.Addr{}, false
+	var err error
+	a.nodeIPs, err = hostaddr.Find(c.inCluster)
+	if errors.Is(err, hostaddr.ErrNone) {
+		slog.Warn("this box has no address besides loopback: it works for itself alone until it gets one")
+		a.nodeIPs, err = []netip.Addr{loopback}, nil
 	}
-	for _, a := range addrs {
-		if ip, ok := netip.AddrFromSlice(a.IP.To4()); ok && ip.IsGlobalUnicast() && !ignore(ip) {
-			return ip, true
+	return a, err
+}
+
+// ofNode returns the node's addresses.
+func (a *addresses) ofNode() []netip.Addr {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.nodeIPs
+}
+
+// ofServer returns where others reach the server.
+func (a *addresses) ofServer() netip.Addr {
+	if a.named.IsValid() {
+		return a.named
+	}
+	return a.ofNode()[0]
+}
+
+// published returns what others are told: nothing while there is loopback alone,
+// which to them is themselves.
+func (a *addresses) published() []netip.Addr {
+	if addr := a.ofServer(); !addr.IsLoopback() {
+		return []netip.Addr{addr}
+	}
+	return nil
+}
+
+// changes returns a channel that gets a value whenever the addresses have changed.
+func (a *addresses) changes() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c := make(chan struct{}, 1)
+	a.changed = append(a.changed, c)
+	return c
+}
+
+// set tells whether the node's addresses are other ones from now on.
+func (a *addresses) set(ips []netip.Addr) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if slices.Equal(a.nodeIPs, ips) {
+		return false
+	}
+	a.nodeIPs = ips
+	for _, c := range a.changed {
+		select {
+		case c <- struct{}{}:
+		default: // it will look anyway
 		}
 	}
-	return netip.Addr{}, false
+	return true
 }
 
 // inCluster tells whether an address is of the cluster's own ranges: a bridge of
@@ -80,23 +113,63 @@ func (c *Config) inCluster(a netip.Addr) bool {
 
 // Address is what the box is known by with this configuration.
 func (c Config) Address() (netip.Addr, error) {
-	if err := c.resolveAddresses(); err != nil {
+	switch {
+	case c.AdvertiseAddress.IsValid():
+		return c.AdvertiseAddress, nil
+	case len(c.NodeIPs) > 0:
+		return c.NodeIPs[0], nil
+	}
+	ips, err := hostaddr.Find(c.inCluster)
+	if err != nil {
 		return netip.Addr{}, err
 	}
-	return c.AdvertiseAddress, nil
+	return ips[0], nil
 }
 
-// resolveAddresses fills in the addresses that the user left open.
-func (c *Config) resolveAddresses() error {
-	if len(c.NodeIPs) == 0 {
-		ips, err := findNodeIPs(c.inCluster)
-		if err != nil {
-			return err
+// external is where others reach this server, host:port.
+func (cp *controlPlane) external() string {
+	return net.JoinHostPort(cp.addrs.ofServer().String(), fmt.Sprint(cp.cfg.HTTPSPort))
+}
+
+// url is where others reach this server.
+func (cp *controlPlane) url() string { return "https://" + cp.external() }
+
+// servingNames are what the server's certificate is valid for.
+func (cp *controlPlane) servingNames() pki.ServerNames {
+	return pki.ServerNames{
+		NodeName: cp.cfg.NodeName, ClusterDomain: cp.cfg.ClusterDomain, ServiceIPs: cp.serviceIPs(),
+		NodeIPs: append([]netip.Addr{cp.addrs.ofServer()}, cp.addrs.ofNode()...), Extra: cp.cfg.TLSSANs,
+	}
+}
+
+// followAddress has all that names this box follow its address, until ctx ends.
+// What users fixed stays.
+func (cp *controlPlane) followAddress(ctx context.Context) error {
+	if cp.addrs.fixed {
+		return nil
+	}
+	return hostaddr.Watch(ctx, cp.cfg.inCluster, func(ips []netip.Addr) {
+		before := cp.addrs.ofNode()
+		if !cp.addrs.set(ips) {
+			return
 		}
-		c.NodeIPs = ips
+		slog.Info("this box's address changed, following it", "from", before, "to", ips)
+		if err := cp.moved(ips); err != nil {
+			slog.Error("not all of this server follows its new address; a restart makes it", "err", err)
+		}
+	})
+}
+
+// moved tells those of the changed address that do not ask by themselves.
+func (cp *controlPlane) moved(ips []netip.Addr) error {
+	errs := []error{cp.serving.SetNames(cp.servingNames().Names())}
+	if cp.node != nil {
+		errs = append(errs,
+			cp.kubelet.SetNames(pki.KubeletServing(cp.cfg.NodeName, ips).Names),
+			cp.node.SetNodeIPs(ips))
 	}
-	if !c.AdvertiseAddress.IsValid() {
-		c.AdvertiseAddress = c.NodeIPs[0]
+	if cp.kubeconfig != nil {
+		errs = append(errs, cp.kubeconfig.Write())
 	}
-	return nil
+	return errors.Join(errs...)
 }

@@ -11,7 +11,7 @@ func (cp *controlPlane) clusterInfo() clusterinfo.Info {
 		ClusterCIDRs: cfg.ClusterCIDRs, ServiceCIDRs: cfg.ServiceCIDRs,
 		ClusterDNS: cfg.dnsAddresses(), ClusterDomain: cfg.ClusterDomain,
 		Overlay:  string(cfg.Overlay),
-		Servers:  []string{cfg.URL()},
+		Servers:  []string{cp.url()},
 		ClientCA: cp.state.pki.Client.PEM,
 	}
 }

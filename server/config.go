@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -27,12 +26,14 @@ type Config struct {
 	// has, at first its host name.
 	NodeName string
 	// NodeIPs are this box's addresses as the cluster sees them, at most one per
-	// family; none means the address of the default route's interface.
+	// family; none means the address of the default route's interface, also when
+	// that changes.
 	NodeIPs []netip.Addr
 	// BindAddress is what the HTTPS port listens on.
 	BindAddress netip.Addr
 	HTTPSPort   int
-	// AdvertiseAddress is where others reach this server; invalid means NodeIPs[0].
+	// AdvertiseAddress is where others reach this server; invalid means the
+	// node's.
 	AdvertiseAddress netip.Addr
 	// TLSSANs are further host names and addresses for the serving certificate.
 	TLSSANs []string
@@ -71,8 +72,8 @@ type NodeConfig struct {
 	ContainerRuntimeEndpoint string
 	// MTU of the pods' links, 0 for what fits.
 	MTU    int
-	Labels map[string]string
-	Taints []corev1.Taint
+	Labels                   map[string]string
+	Taints                   []corev1.Taint
 }
 
 // Parts are what Disable can name. Manifests are applied beside the controllers,
@@ -198,11 +199,6 @@ func (c *Config) checkHost() error {
 
 // Disabled tells whether a part was switched off.
 func (c *Config) Disabled(part string) bool { return slices.Contains(c.Disable, part) }
-
-// URL is where others reach this server.
-func (c *Config) URL() string {
-	return "https://" + net.JoinHostPort(c.AdvertiseAddress.String(), fmt.Sprint(c.HTTPSPort))
-}
 
 func joinPrefixes(ps []netip.Prefix) string {
 	s := make([]string, len(ps))

@@ -54,8 +54,13 @@ type controlPlane struct {
 	admin     kubernetes.Interface
 	informers informers.SharedInformerFactory
 	events    *events.Sink
+	addrs     *addresses
 	serving   *pki.Certificate
-	issuer    *token.Issuer
+	// kubelet is the serving certificate of this box's node.
+	kubelet *pki.Certificate
+	// kubeconfig is the administrator's file, nil for none.
+	kubeconfig *pki.KubeconfigFile
+	issuer     *token.Issuer
 
 	controllers []controller.Controller
 	loops       *controller.Metrics
@@ -74,8 +79,8 @@ func as(name string, groups ...string) user.Info {
 // for it (authentication, authorization, admission) need each other: these get a
 // client that calls the server through cp, which is complete before any of them
 // uses it.
-func newControlPlane(cfg Config, s *state) (*controlPlane, error) {
-	cp := &controlPlane{cfg: cfg, state: s, nodeReady: make(chan struct{})}
+func newControlPlane(cfg Config, addrs *addresses, s *state) (*controlPlane, error) {
+	cp := &controlPlane{cfg: cfg, addrs: addrs, state: s, nodeReady: make(chan struct{})}
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { cp.api.ServeHTTP(w, r) })
 	var err error
 	if cp.admin, err = kubernetes.NewForConfig(client.InProcess(handler, as("system:apiserver", user.SystemPrivilegedGroup))); err != nil {
@@ -90,6 +95,9 @@ func newControlPlane(cfg Config, s *state) (*controlPlane, error) {
 		return nil, err
 	}
 	if err := cp.makeNode(handler); err != nil {
+		return nil, err
+	}
+	if err := cp.makeKubeconfig(); err != nil {
 		return nil, err
 	}
 	return cp, cp.registerMetrics()
@@ -125,13 +133,10 @@ func (cp *controlPlane) makeAPI() error {
 	if err != nil {
 		return err
 	}
-	if cp.serving, err = p.Certificate(pki.APIServer(pki.ServerNames{
-		NodeName: cfg.NodeName, ClusterDomain: cfg.ClusterDomain, ServiceIPs: cp.serviceIPs(),
-		NodeIPs: append([]netip.Addr{cfg.AdvertiseAddress}, cfg.NodeIPs...), Extra: cfg.TLSSANs,
-	})); err != nil {
+	if cp.serving, err = p.Certificate(pki.APIServer(cp.servingNames())); err != nil {
 		return err
 	}
-	keys, err := issuer.Discovery("", net.JoinHostPort(cfg.AdvertiseAddress.String(), fmt.Sprint(cfg.HTTPSPort)))
+	keys, err := issuer.Discovery("", cp.external)
 	if err != nil {
 		return err
 	}
@@ -187,11 +192,11 @@ func (cp *controlPlane) makeLoops(handler http.Handler) error {
 			NodeIPAM:       nodeipam.Config{ClusterCIDRs: cfg.ClusterCIDRs, MaskSize4: 24, MaskSize6: 64},
 			ServiceCIDRs:   cfg.ServiceCIDRs,
 			ClusterDNS:     cfg.dnsAddresses(),
-			ClusterInfo:    clusterinfocontroller.Config{Info: cp.clusterInfo},
+			ClusterInfo:    clusterinfocontroller.Config{Info: cp.clusterInfo, Changed: cp.addrs.changes()},
 			NodeApproval:   cp.nodeApproval(),
 			APIServer: apiserver.Config{
-				Addresses: func() []netip.Addr { return []netip.Addr{cfg.AdvertiseAddress} },
-				Port:      int32(cfg.HTTPSPort), ServiceIP: cp.serviceIPs()[0],
+				Addresses: cp.addrs.published, Changed: cp.addrs.changes(),
+				Port: int32(cfg.HTTPSPort), ServiceIP: cp.serviceIPs()[0],
 			},
 		})
 		if err != nil {
@@ -224,16 +229,15 @@ func (cp *controlPlane) makeNode(handler http.Handler) error {
 	if err != nil {
 		return err
 	}
-	cert, err := cp.state.pki.Certificate(pki.KubeletServing(cfg.NodeName, cfg.NodeIPs))
-	if err != nil {
+	if cp.kubelet, err = cp.state.pki.Certificate(pki.KubeletServing(cfg.NodeName, cp.addrs.ofNode())); err != nil {
 		return err
 	}
 	c := cp.informers.Core().V1()
-	cp.node, err = node.New(cfg.nodeConfig(), agent.Deps{
+	cp.node, err = node.New(cfg.nodeConfig(cp.addrs.ofNode()), agent.Deps{
 		Client: clientset,
 		Pods:   c.Pods().Informer(), Nodes: c.Nodes().Informer(), Services: c.Services().Informer(),
 		Recorder:    cp.events.Recorder("kubelet"),
-		Certificate: cert.GetCertificate,
+		Certificate: cp.kubelet.GetCertificate,
 		ClientCAs:   cp.state.pki.Client.Pool,
 		DefaultPod:  defaultPod,
 	}, cp.informers)
@@ -299,6 +303,7 @@ func (cp *controlPlane) start(ctx context.Context, group *errgroup.Group) error 
 	}
 	slog.Debug("default objects are there", "ms", time.Since(begin).Milliseconds())
 	group.Go(func() error { return cp.state.pki.Run(ctx) })
+	group.Go(func() error { return cp.followAddress(ctx) })
 	group.Go(func() error { cp.api.Registry().Reap(ctx, slog.Default()); return nil })
 	if cp.scheduler != nil {
 		group.Go(func() error { return cp.scheduler.Run(ctx) })
@@ -319,8 +324,9 @@ func (cp *controlPlane) start(ctx context.Context, group *errgroup.Group) error 
 	return nil
 }
 
-// writeKubeconfig writes the administrator's credentials.
-func (cp *controlPlane) writeKubeconfig() error {
+// makeKubeconfig makes the file of the administrator's credentials, and does not
+// write it yet.
+func (cp *controlPlane) makeKubeconfig() error {
 	if cp.cfg.WriteKubeconfig == "" {
 		return nil
 	}
@@ -328,5 +334,6 @@ func (cp *controlPlane) writeKubeconfig() error {
 	if err != nil {
 		return err
 	}
-	return cp.state.pki.WriteKubeconfig(cp.cfg.WriteKubeconfig, cp.cfg.URL(), admin)
+	cp.kubeconfig = cp.state.pki.KubeconfigFile(cp.cfg.WriteKubeconfig, cp.url, admin)
+	return nil
 }

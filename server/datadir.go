@@ -89,7 +89,7 @@ func (c *Config) mark(dir *datadir.Dir, s *state) error {
 // used, so that uninstall knows which of them were not there before.
 func (c *Config) noteOutside(dir *datadir.Dir) error {
 	if !c.DisableAgent {
-		for _, folder := range node.OutsideDirs(c.nodeConfig()) {
+		for _, folder := range node.OutsideDirs(c.nodeConfig(nil)) {
 			if err := dir.MakeOutside(folder); err != nil {
 				return fmt.Errorf("make a folder for the network plugins: %w", err)
 			}

@@ -20,7 +20,7 @@ func (silent) Stopping()                  {}
 func TestDocumentedMetrics(t *testing.T) {
 	cfg := Config{
 		DataDir: t.TempDir(), NodeName: "box", HTTPSPort: 6443,
-		NodeIPs: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, AdvertiseAddress: netip.MustParseAddr("192.0.2.1"),
+		NodeIPs:      []netip.Addr{netip.MustParseAddr("192.0.2.1")},
 		ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.42.0.0/16")}, ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.43.0.0/16")},
 		ClusterDomain: "cluster.local", DisableAgent: true,
 	}
@@ -37,13 +37,17 @@ func TestDocumentedMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer base.close()
-	cp, err := newControlPlane(cfg, base)
+	addrs, err := cfg.findAddresses()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cp, err := newControlPlane(cfg, addrs, base)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer cp.events.Close()
 	// The part of the node that needs no container runtime to be made.
-	services, err := proxy.New(cfg.nodeConfig().Proxy, cp.informers)
+	services, err := proxy.New(cfg.nodeConfig(cfg.NodeIPs).Proxy, cp.informers)
 	if err != nil {
 		t.Skip(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -24,14 +25,16 @@ import (
 
 // awaitReady tells the observer when a pod that is applied would run.
 func (cp *controlPlane) awaitReady(ctx context.Context, observer Observer) error {
-	if err := cp.writeKubeconfig(); err != nil {
-		return fmt.Errorf("write-kubeconfig: %w", err)
+	if cp.kubeconfig != nil {
+		if err := cp.kubeconfig.Write(); err != nil {
+			return fmt.Errorf("write-kubeconfig: %w", err)
+		}
 	}
 	if !cp.ready(ctx) {
 		return nil
 	}
 	summary := Summary{
-		URL: cp.cfg.URL(), Kubeconfig: cp.cfg.WriteKubeconfig, Took: time.Since(started),
+		URL: cp.url(), Kubeconfig: cp.cfg.WriteKubeconfig, Took: time.Since(started),
 		Token: cp.state.token.String(), TokenFile: cp.cfg.tokenFile(),
 		Healthy: cp.healthy,
 	}
@@ -135,8 +138,8 @@ func awaitClosed(ctx context.Context, done <-chan struct{}, slow func()) bool {
 	}
 }
 
-// nodeConfig is the configuration of this box's node.
-func (c *Config) nodeConfig() node.Config {
+// nodeConfig is the configuration of this box's node, with its addresses at start.
+func (c *Config) nodeConfig(ips []netip.Addr) node.Config {
 	return node.Config{
 		DataDir:         c.DataDir,
 		RuntimeEndpoint: c.Node.ContainerRuntimeEndpoint,
@@ -145,12 +148,12 @@ func (c *Config) nodeConfig() node.Config {
 		MTU:             c.Node.MTU,
 		Logger:          slog.Default(),
 		Agent: agent.Config{
-			NodeName: c.NodeName, NodeIPs: c.NodeIPs, Labels: c.Node.Labels, Taints: c.Node.Taints,
+			NodeName: c.NodeName, NodeIPs: ips, Labels: c.Node.Labels, Taints: c.Node.Taints,
 			ClusterDNS: c.ClusterDNS, ClusterDomain: c.ClusterDomain, DataDir: c.DataDir, Port: kubeletPort,
 			Cgroup: cgroup.Config{},
 		},
 		Proxy: proxy.Config{
-			NodeName: c.NodeName, NodeIPs: c.NodeIPs, PodCIDRs: c.ClusterCIDRs, ServiceCIDRs: c.ServiceCIDRs,
+			NodeName: c.NodeName, NodeIPs: ips, PodCIDRs: c.ClusterCIDRs, ServiceCIDRs: c.ServiceCIDRs,
 			ClusterDNS: c.ClusterDNS, ClusterDomain: c.ClusterDomain,
 			DisableServices: c.Disabled("proxy"), DisableDNS: c.Disabled("dns"),
 		},

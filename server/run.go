@@ -51,7 +51,8 @@ func run(ctx context.Context, cfg Config, observer Observer) error {
 	if err := cfg.checkHost(); err != nil {
 		return err
 	}
-	if err := cfg.resolveAddresses(); err != nil {
+	addrs, err := cfg.findAddresses()
+	if err != nil {
 		return err
 	}
 	listener, err := listen(ctx, cfg)
@@ -69,7 +70,7 @@ func run(ctx context.Context, cfg Config, observer Observer) error {
 		return err
 	}
 	defer base.close()
-	cp, err := newControlPlane(cfg, base)
+	cp, err := newControlPlane(cfg, addrs, base)
 	if err != nil {
 		return err
 	}
@@ -109,7 +110,7 @@ func openState(cfg Config, dir *datadir.Dir, observer Observer) (*state, error) 
 	if !cfg.DisableAgent {
 		s.runtime = sync.OnceValues(func() (*node.Runtime, error) {
 			begin := time.Now()
-			rt, err := node.OpenRuntime(cfg.nodeConfig())
+			rt, err := node.OpenRuntime(cfg.nodeConfig(nil))
 			if err == nil {
 				observer.Step("container runtime", time.Since(begin))
 			}

@@ -59,7 +59,7 @@ func testNode(t *testing.T) *Node {
 		t.Fatal(err)
 	}
 	return &Node{
-		Name: "n1", IPs: []netip.Addr{netip.MustParseAddr("192.0.2.7")}, ClusterDNS: []netip.Addr{netip.MustParseAddr("10.43.0.10")}, ClusterDomain: "cluster.local",
+		Name: "n1", IPs: func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("192.0.2.7")} }, ClusterDNS: []netip.Addr{netip.MustParseAddr("10.43.0.10")}, ClusterDomain: "cluster.local",
 		ResolvConf: filepath.Join(dir, "resolv.conf"), HostsFile: filepath.Join(dir, "hosts"), LogDir: filepath.Join(dir, "logs"), PodsDir: filepath.Join(dir, "pods"),
 		MemoryCapacity: 1 << 30, EnforceCPULimits: true, Objects: source{}, Log: slog.New(slog.DiscardHandler),
 		Allocatable: func() corev1.ResourceList { return corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2")} },

@@ -40,7 +40,7 @@ func (n *Node) dns(pod *corev1.Pod) (*runtimeapi.DNSConfig, error) {
 		if len(cfg.Servers) == 0 {
 			// An empty resolv.conf means loopback to resolvers.
 			cfg.Servers = []string{"127.0.0.1"}
-			if n.IPs[0].Is6() {
+			if n.IPs()[0].Is6() {
 				cfg.Servers = []string{"::1"}
 			}
 		}

@@ -21,8 +21,9 @@ import (
 
 // Node is what the translation needs to know about the node and its cluster.
 type Node struct {
-	Name          string
-	IPs           []netip.Addr
+	Name string
+	// IPs returns the node's addresses as they are now, at least one.
+	IPs           func() []netip.Addr
 	ClusterDNS    []netip.Addr
 	ClusterDomain string
 	// ResolvConf is the node's own resolver configuration file.

@@ -175,9 +175,9 @@ func (n *Node) field(pod *corev1.Pod, path string, podIPs []string) (string, err
 	case "spec.serviceAccountName":
 		return pod.Spec.ServiceAccountName, nil
 	case "status.hostIP", "spec.host":
-		return n.IPs[0].String(), nil
+		return n.IPs()[0].String(), nil
 	case "status.hostIPs":
-		return joinIPs(n.IPs), nil
+		return joinIPs(n.IPs()), nil
 	case "status.podIP":
 		if len(podIPs) == 0 {
 			return "", nil

@@ -10,7 +10,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"path/filepath"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -45,7 +47,7 @@ type Config struct {
 	// for the default one), MTU that of the pods' links, 0 for what fits.
 	Overlay string
 	MTU     int
-	Logger  *slog.Logger
+	Logger       *slog.Logger
 }
 
 // Runtime is a node's container runtime.
@@ -89,12 +91,16 @@ type Node struct {
 	// overlay carries traffic to other nodes' pods, network is what this node's get.
 	overlay *overlay.Overlay
 	network *network
+
+	mu    sync.Mutex
+	ips   []netip.Addr
+	agent *agent.Agent // nil until there is a runtime
 }
 
 // New puts together what follows the cluster. deps lack the runtime and what it
 // brings. The factory's informers must not have started.
 func New(cfg Config, deps agent.Deps, factory informers.SharedInformerFactory) (*Node, error) {
-	n := &Node{cfg: cfg, deps: deps}
+	n := &Node{cfg: cfg, deps: deps, ips: cfg.Agent.NodeIPs}
 	err := n.makeOverlay(factory)
 	if err != nil || cfg.DisableProxy {
 		return n, err
@@ -125,7 +131,27 @@ func (n *Node) newAgent(rt *Runtime, imagesChanged <-chan struct{}, onReady func
 		deps.ImagesChanged = imagesChanged
 		deps.OnPodCIDRs = n.network.setBlocks
 	}
-	return agent.New(cfg, deps)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	cfg.NodeIPs = n.ips
+	var err error
+	n.agent, err = agent.New(cfg, deps)
+	return n.agent, err
+}
+
+// SetNodeIPs tells that the node's addresses are other ones from now on: its
+// status, its pods' and its service rules follow.
+func (n *Node) SetNodeIPs(ips []netip.Addr) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.ips = ips
+	if n.agent != nil {
+		n.agent.SetNodeIPs(ips)
+	}
+	if n.proxy == nil {
+		return nil
+	}
+	return n.proxy.SetNodeIPs(ips)
 }
 
 // ImagesSocket is where the instance's images are imported and listed.

@@ -33,8 +33,6 @@ type Config struct {
 	Node        *container.Node
 	Volumes     *volume.Manager
 	Objects     objects.Source
-	// RuntimeClasses are only asked for pods that name one.
-	RuntimeClasses RuntimeClasses
 	// Cgroups is nil where the machine has none.
 	Cgroups *cgroup.Manager
 	Events  record.EventRecorder
@@ -62,7 +60,7 @@ type Manager struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-	nodeIP []netip.Addr
+	nodeIP func() []netip.Addr
 
 	mu      sync.Mutex
 	workers map[types.UID]*worker
@@ -191,6 +189,10 @@ func (m *Manager) forget(w *worker) {
 	}
 	m.mu.Unlock()
 }
+
+// Resync makes all pods be looked at: something that is not theirs changed which
+// their status tells.
+func (m *Manager) Resync() { m.each(func(w *worker) { w.post(nil) }) }
 
 // each calls fn with every worker.
 func (m *Manager) each(fn func(*worker)) {

@@ -130,7 +130,8 @@ func (w *worker) regularStarted() bool {
 
 // setAddresses keeps the addresses of a sandbox that is gone.
 func (w *worker) setAddresses(s *corev1.PodStatus, old *corev1.PodStatus) {
-	for _, ip := range w.m.nodeIP {
+	nodeIPs := w.m.nodeIP()
+	for _, ip := range nodeIPs {
 		s.HostIPs = append(s.HostIPs, corev1.HostIP{IP: ip.String()})
 	}
 	s.HostIP = s.HostIPs[0].IP
@@ -141,7 +142,7 @@ func (w *worker) setAddresses(s *corev1.PodStatus, old *corev1.PodStatus) {
 	}
 	slices.SortStableFunc(ips, func(a, b string) int {
 		// The family of the node's primary address comes first.
-		want := w.m.nodeIP[0].Is6()
+		want := nodeIPs[0].Is6()
 		x, y := strings.Contains(a, ":") == want, strings.Contains(b, ":") == want
 		switch {
 		case x == y:

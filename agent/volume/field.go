@@ -31,7 +31,7 @@ func (m *Manager) podField(pod *corev1.Pod, path string, podIPs []string) (strin
 	case "spec.serviceAccountName":
 		return pod.Spec.ServiceAccountName, nil
 	case "status.hostIP":
-		return m.cfg.Node.IPs[0].String(), nil
+		return m.cfg.Node.IPs()[0].String(), nil
 	case "status.podIP":
 		if len(podIPs) > 0 {
 			return podIPs[0], nil

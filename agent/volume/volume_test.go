@@ -80,7 +80,7 @@ func manager(t *testing.T, src source) (*volume.Manager, string, *volumetest.Mou
 	mounter := &volumetest.Mounter{}
 	return volume.New(volume.Config{
 		PodsDir: dir, Objects: src, Tokens: tokens{}, Claims: claims{}, Mounter: mounter, Log: slog.New(slog.DiscardHandler),
-		Node: &container.Node{Name: "n1", IPs: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Allocatable: func() corev1.ResourceList {
+		Node: &container.Node{Name: "n1", IPs: func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("192.0.2.1")} }, Allocatable: func() corev1.ResourceList {
 			return corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi"), corev1.ResourceCPU: resource.MustParse("2")}
 		}},
 	}), dir, mounter

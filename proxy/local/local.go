@@ -25,7 +25,7 @@ type Config struct {
 	// ServiceCIDRs are routed to loopback.
 	ServiceCIDRs []netip.Prefix
 	// Sources are the node's addresses, which its own processes use towards
-	// services.
+	// services. In place of loopback, which nothing answers to, the kernel chooses.
 	Sources []netip.Addr
 }
 
@@ -60,10 +60,14 @@ func routes(cfg Config, lo netlink.Link) (list []*netlink.Route) {
 		if i < 0 {
 			continue
 		}
-		list = append(list, &netlink.Route{
-			LinkIndex: lo.Attrs().Index, Dst: ipNet(p), Src: cfg.Sources[i].AsSlice(),
+		r := &netlink.Route{
+			LinkIndex: lo.Attrs().Index, Dst: ipNet(p),
 			Scope: netlink.SCOPE_LINK, Protocol: hostnet.ServiceRoutes, Priority: metric(p),
-		})
+		}
+		if !cfg.Sources[i].IsLoopback() {
+			r.Src = cfg.Sources[i].AsSlice()
+		}
+		list = append(list, r)
 	}
 	return list
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"sync"
 
 	"sigs.k8s.io/yaml"
 )
@@ -92,28 +93,45 @@ func orDefault(s string) string {
 	return s
 }
 
-// WriteKubeconfig writes path for the client certificate c, now and again after
-// each renewal of c. A failure to write after a renewal is logged.
-func (p *PKI) WriteKubeconfig(path, server string, c *Certificate) error {
-	write := func(chain, key []byte) error {
-		k := Kubeconfig{Server: server, CA: p.Server.PEM, Certificate: chain, Key: key, Cluster: "skiff", User: "admin", Context: "skiff"}
-		return k.Write(path)
-	}
-	chain, key, err := c.PEM()
-	if err != nil {
-		return err
-	}
-	if err := write(chain, key); err != nil {
-		return err
-	}
+// KubeconfigFile is a kubeconfig on disk for a client's certificate. It is safe
+// for concurrent use.
+type KubeconfigFile struct {
+	pki    *PKI
+	path   string
+	server func() string
+	cert   *Certificate
+	mu     sync.Mutex // of the file
+}
+
+// KubeconfigFile returns the file at path for the client certificate c. Nothing is
+// written before Write, and after each renewal of c. server is asked for the URL
+// of the API server on each writing.
+func (p *PKI) KubeconfigFile(path string, server func() string, c *Certificate) *KubeconfigFile {
+	f := &KubeconfigFile{pki: p, path: path, server: server, cert: c}
 	c.OnRenew(func(t *tls.Certificate) {
 		chain, key, err := encodePair(t)
 		if err == nil {
-			err = write(chain, key)
+			err = f.write(chain, key)
 		}
 		if err != nil {
 			p.log.Warn("writing kubeconfig after renewal failed", "path", path, "err", err)
 		}
 	})
-	return nil
+	return f
+}
+
+// Write writes the file, if its content would change.
+func (f *KubeconfigFile) Write() error {
+	chain, key, err := f.cert.PEM()
+	if err != nil {
+		return err
+	}
+	return f.write(chain, key)
+}
+
+func (f *KubeconfigFile) write(chain, key []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	k := Kubeconfig{Server: f.server(), CA: f.pki.Server.PEM, Certificate: chain, Key: key, Cluster: "skiff", User: "admin", Context: "skiff"}
+	return k.Write(f.path)
 }

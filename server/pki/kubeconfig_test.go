@@ -13,7 +13,9 @@ func TestKubeconfig(t *testing.T) {
 	p, clk := openAt(t, t.TempDir(), release)
 	path := filepath.Join(t.TempDir(), "etc", "kubeconfig.yaml")
 	admin := certificate(t, p, Admin())
-	if err := p.WriteKubeconfig(path, "https://127.0.0.1:6443", admin); err != nil {
+	server := "https://127.0.0.1:6443"
+	file := p.KubeconfigFile(path, func() string { return server }, admin)
+	if err := file.Write(); err != nil {
 		t.Fatal(err)
 	}
 	cfg, err := clientcmd.BuildConfigFromFlags("", path)
@@ -32,11 +34,18 @@ func TestKubeconfig(t *testing.T) {
 	if before.Mode().Perm() != 0o600 {
 		t.Errorf("mode %o", before.Mode().Perm())
 	}
-	if err := p.WriteKubeconfig(path, "https://127.0.0.1:6443", admin); err != nil {
+	if err := file.Write(); err != nil {
 		t.Fatal(err)
 	}
 	if after, _ := os.Stat(path); !os.SameFile(before, after) {
 		t.Error("written although nothing changed")
+	}
+	server = "https://192.0.2.7:6443"
+	if err := file.Write(); err != nil {
+		t.Fatal(err)
+	}
+	if moved, err := clientcmd.BuildConfigFromFlags("", path); err != nil || moved.Host != server {
+		t.Errorf("the server's new address did not reach the file: %v, %v", moved, err)
 	}
 	clk.Step(DefaultLifetime + time.Hour)
 	if err := p.Check(); err != nil {

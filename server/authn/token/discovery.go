@@ -19,32 +19,33 @@ const (
 
 // Discovery holds the two documents by which others can verify tokens.
 type Discovery struct {
-	config, keys []byte
+	config func() ([]byte, error)
+	keys   []byte
 }
 
-// Discovery returns the documents. external is the host:port at which the
-// keys can be had, if jwksURI is empty.
-func (i *Issuer) Discovery(jwksURI, external string) (*Discovery, error) {
+// Discovery returns the documents. If jwksURI is empty, external is asked for the
+// host:port at which the keys can be had, each time that somebody wants to know.
+func (i *Issuer) Discovery(jwksURI string, external func() string) (*Discovery, error) {
 	if !strings.HasPrefix(i.url, "https://") {
 		return nil, fmt.Errorf("issuer URL must use https scheme, got: %s", i.url)
-	}
-	if jwksURI == "" {
-		jwksURI = "https://" + external + KeysPath
 	}
 	set, algs := i.jwks()
 	keys, err := json.Marshal(set)
 	if err != nil {
 		return nil, fmt.Errorf("encode issuer's keys: %w", err)
 	}
-	config, err := json.Marshal(struct {
-		Issuer        string   `json:"issuer"`
-		JWKSURI       string   `json:"jwks_uri"`
-		ResponseTypes []string `json:"response_types_supported"`
-		SubjectTypes  []string `json:"subject_types_supported"`
-		Algorithms    []string `json:"id_token_signing_alg_values_supported"`
-	}{i.url, jwksURI, []string{"id_token"}, []string{"public"}, algs})
-	if err != nil {
-		return nil, fmt.Errorf("encode issuer's configuration: %w", err)
+	config := func() ([]byte, error) {
+		uri := jwksURI
+		if uri == "" {
+			uri = "https://" + external() + KeysPath
+		}
+		return json.Marshal(struct {
+			Issuer        string   `json:"issuer"`
+			JWKSURI       string   `json:"jwks_uri"`
+			ResponseTypes []string `json:"response_types_supported"`
+			SubjectTypes  []string `json:"subject_types_supported"`
+			Algorithms    []string `json:"id_token_signing_alg_values_supported"`
+		}{i.url, uri, []string{"id_token"}, []string{"public"}, algs})
 	}
 	return &Discovery{config: config, keys: keys}, nil
 }
@@ -69,10 +70,17 @@ func (i *Issuer) jwks() (jose.JSONWebKeySet, []string) {
 func (d *Discovery) Config() http.Handler { return document("application/json", d.config) }
 
 // Keys serves KeysPath.
-func (d *Discovery) Keys() http.Handler { return document("application/jwk-set+json", d.keys) }
+func (d *Discovery) Keys() http.Handler {
+	return document("application/jwk-set+json", func() ([]byte, error) { return d.keys, nil })
+}
 
-func document(contentType string, body []byte) http.Handler {
+func document(contentType string, content func() ([]byte, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		body, err := content()
+		if err != nil {
+			http.Error(w, fmt.Sprintf("encode the document: %v", err), http.StatusInternalServerError)
+			return
+		}
 		w.Header().Set("Content-Type", contentType)
 		w.Header().Set("Cache-Control", "public, max-age=3600")
 		// A write fails only if the client is gone.

@@ -167,10 +167,12 @@ func TestCreateShortensWithWarning(t *testing.T) {
 // Others verify tokens by the two documents alone.
 func TestDiscovery(t *testing.T) {
 	i, _ := newIssuer(t)
-	d, err := i.Discovery("", "192.0.2.7:6443")
+	external := "198.51.100.3:6443"
+	d, err := i.Discovery("", func() string { return external })
 	if err != nil {
 		t.Fatal(err)
 	}
+	external = "192.0.2.7:6443" // as the box's address changes
 	rec := httptest.NewRecorder()
 	d.Config().ServeHTTP(rec, httptest.NewRequest("GET", ConfigPath, nil))
 	want := `{"issuer":"https://kubernetes.default.svc.cluster.local","jwks_uri":"https://192.0.2.7:6443/openid/v1/jwks","response_types_supported":["id_token"],"subject_types_supported":["public"],"id_token_signing_alg_values_supported":["ES256"]}`
