@@ -186,7 +186,7 @@ func (a *Agent) meetRuntime(ctx context.Context) error {
 func (a *Agent) wire() {
 	a.objects = a.deps.Objects
 	if a.objects == nil {
-		a.objects = objects.NewWatched(a.deps.Client, a.log)
+		a.objects = objects.NewWatched(a.deps.Client, a.deps.Memory, a.log)
 	}
 	recorder := a.events.recorder
 	podsDir := a.podsDir()
@@ -200,13 +200,17 @@ func (a *Agent) wire() {
 		},
 	}
 	a.pulls = image.New(a.deps.Images, recorder)
+	tokens, claims, classes := volume.ClientTokens(a.deps.Client), volume.ClientClaims(a.deps.Client), pod.ClientRuntimeClasses(a.deps.Client)
+	if m := a.deps.Memory; m != nil {
+		tokens, claims, classes = m.Tokens(tokens), m.Claims(claims), m.RuntimeClasses(classes)
+	}
 	a.volumes = volume.New(volume.Config{
-		PodsDir: podsDir, Objects: a.objects, Tokens: volume.ClientTokens(a.deps.Client), Claims: volume.ClientClaims(a.deps.Client),
+		PodsDir: podsDir, Objects: a.objects, Tokens: tokens, Claims: claims,
 		Mounter: volume.Kernel{}, Node: a.cnode, Log: a.log,
 	})
 	a.pods = pod.NewManager(pod.Config{
 		Client: a.deps.Client, Runtime: a.deps.Runtime, RuntimeName: a.runtimeName, Images: a.pulls, Node: a.cnode, Volumes: a.volumes,
-		Objects: a.objects, Cgroups: a.cgroups, Events: recorder, GetNode: a.Node, AllowedUnsafeSysctls: a.cfg.AllowedUnsafeSysctls,
+		RuntimeClasses: classes, Objects: a.objects, Cgroups: a.cgroups, Events: recorder, GetNode: a.Node, AllowedUnsafeSysctls: a.cfg.AllowedUnsafeSysctls,
 		Features: a.features, NetworkReady: a.networkReady, RelistPeriod: a.cfg.RelistPeriod, Log: a.log,
 	})
 	a.rotator = logs.NewRotator(logs.RotatorConfig{

@@ -109,7 +109,7 @@ func (w *world) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel, w.done = cancel, make(chan struct{})
 	log := slog.New(slog.NewTextHandler(testWriter{w.t}, nil))
-	source := objects.NewWatched(w.client, log)
+	source := objects.NewWatched(w.client, nil, log)
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "node-uid", Labels: map[string]string{"zone": "a"}}, Status: corev1.NodeStatus{Allocatable: corev1.ResourceList{
 		corev1.ResourceCPU: resource.MustParse("2"), corev1.ResourceMemory: resource.MustParse("1Gi"), corev1.ResourcePods: resource.MustParse("3"),
 	}}}
@@ -121,8 +121,8 @@ func (w *world) start() {
 	}
 	w.m = NewManager(Config{
 		Client: w.client, Runtime: w.rt, RuntimeName: "fake", Images: image.New(w.rt, w.events), Node: cnode,
-		Volumes: volume.New(volume.Config{PodsDir: cnode.PodsDir, Objects: source, Tokens: volume.ClientTokens(w.client), Claims: volume.ClientClaims(w.client), Mounter: w.mounter, Node: cnode, Log: log}),
-		Objects: source, Events: w.events, GetNode: func() (*corev1.Node, error) { return node, nil }, RelistPeriod: 3 * time.Minute, Log: log,
+		Volumes:        volume.New(volume.Config{PodsDir: cnode.PodsDir, Objects: source, Tokens: volume.ClientTokens(w.client), Claims: volume.ClientClaims(w.client), Mounter: w.mounter, Node: cnode, Log: log}),
+		RuntimeClasses: ClientRuntimeClasses(w.client), Objects: source, Events: w.events, GetNode: func() (*corev1.Node, error) { return node, nil }, RelistPeriod: 3 * time.Minute, Log: log,
 	})
 	factory := informers.NewSharedInformerFactory(w.client, 0)
 	pods := factory.Core().V1().Pods().Informer()

@@ -33,6 +33,8 @@ type Config struct {
 	Node        *container.Node
 	Volumes     *volume.Manager
 	Objects     objects.Source
+	// RuntimeClasses are only asked for pods that name one.
+	RuntimeClasses RuntimeClasses
 	// Cgroups is nil where the machine has none.
 	Cgroups *cgroup.Manager
 	Events  record.EventRecorder

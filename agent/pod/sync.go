@@ -199,31 +199,3 @@ func (w *worker) startTime() *time.Time {
 }
 
 func final(p corev1.PodPhase) bool { return p == corev1.PodFailed || p == corev1.PodSucceeded }
-
-// handler is what runs a pod: a runtime handler's name, "" for the default one,
-// and what it can do.
-type handler struct {
-	name     string
-	features container.Features
-}
-
-// runtimeHandler asks for the handler of the pod's runtime class.
-func (m *Manager) runtimeHandler(ctx context.Context, pod *corev1.Pod) (handler, error) {
-	var h handler
-	if name := pod.Spec.RuntimeClassName; name != nil && *name != "" {
-		class, err := m.cfg.Client.NodeV1().RuntimeClasses().Get(ctx, *name, getOptions)
-		if err != nil {
-			return h, err
-		}
-		h.name = class.Handler
-	}
-	h.features = m.features(h.name)
-	return h, nil
-}
-
-func (m *Manager) features(handler string) container.Features {
-	if m.cfg.Features == nil {
-		return container.Features{}
-	}
-	return m.cfg.Features(handler)
-}
