@@ -15,6 +15,9 @@
 // same number of endpoints and the same way of handling them: such a chain draws
 // a number below the number of endpoints and looks the endpoint up. A chain per
 // service, the usual way, makes the kernel validate every chain at every commit.
+// Where traffic from outside is kept local, the chain first sends packets from
+// pods and from this node to another one, which draws from a second range of
+// indexes.
 //
 // Only the first packet of a connection sees any of this.
 package nft
