@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"skiff/hostnet"
 	"skiff/proxy/overlay"
 	"skiff/server/pki"
 )
@@ -72,8 +71,8 @@ type NodeConfig struct {
 	ContainerRuntimeEndpoint string
 	// MTU of the pods' links, 0 for what fits.
 	MTU    int
-	Labels                   map[string]string
-	Taints                   []corev1.Taint
+	Labels map[string]string
+	Taints []corev1.Taint
 }
 
 // Parts are what Disable can name. Manifests are applied beside the controllers,
@@ -185,16 +184,6 @@ func (c *Config) validateNetwork() (errs []error) {
 		bad("cluster-domain: %q is not a domain: %s", c.ClusterDomain, msgs[0])
 	}
 	return errs
-}
-
-// checkHost refuses ranges that overlap a network of the box. The pods' network is
-// known to it if another program makes it.
-func (c *Config) checkHost() error {
-	ranges := map[string][]netip.Prefix{"service-cidr": c.ServiceCIDRs}
-	if c.Overlay != overlay.None {
-		ranges["cluster-cidr"] = c.ClusterCIDRs
-	}
-	return hostnet.Check(ranges)
 }
 
 // Disabled tells whether a part was switched off.

@@ -48,7 +48,7 @@ func Run(ctx context.Context, cfg Config, observer Observer) error {
 }
 
 func run(ctx context.Context, cfg Config, observer Observer) error {
-	if err := cfg.checkHost(); err != nil {
+	if err := node.CheckHost(string(cfg.Overlay), cfg.ClusterCIDRs, cfg.ServiceCIDRs); err != nil {
 		return err
 	}
 	addrs, err := cfg.findAddresses()

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 
+	"skiff/hostnet"
 	"skiff/proxy/overlay"
 	"skiff/runtime/cni"
 	"skiff/runtime/containerd"
@@ -38,6 +39,16 @@ func (n *Node) makeOverlay(factory informers.SharedInformerFactory) error {
 		OnMTU: n.adoptMTU, OnProblem: n.tellProblem, Logger: n.cfg.Logger,
 	}, factory.Core().V1().Nodes().Informer())
 	return err
+}
+
+// CheckHost refuses ranges of the cluster that overlap a network of the box. That
+// of pods is known to the box if another program carries their traffic.
+func CheckHost(mode string, clusterCIDRs, serviceCIDRs []netip.Prefix) error {
+	ranges := map[string][]netip.Prefix{"service-cidr": serviceCIDRs}
+	if overlay.Mode(mode) != overlay.None {
+		ranges["cluster-cidr"] = clusterCIDRs
+	}
+	return hostnet.Check(ranges)
 }
 
 // adoptMTU gives the pods that start from now on another MTU.

@@ -47,7 +47,7 @@ type Config struct {
 	// for the default one), MTU that of the pods' links, 0 for what fits.
 	Overlay string
 	MTU     int
-	Logger       *slog.Logger
+	Logger  *slog.Logger
 }
 
 // Runtime is a node's container runtime.
