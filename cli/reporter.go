@@ -90,7 +90,7 @@ func (r *reporter) next(s server.Summary) []string {
 	if s.Kubeconfig != "" {
 		lines = append(lines, "your own kubectl:  export KUBECONFIG="+s.Kubeconfig)
 	}
-	return append(lines, fmt.Sprintf("one more box, from the next release on:  skiff agent --server %s --token %s", s.URL, s.Token))
+	return append(lines, "one more box:      "+joinLine("skiff", s.URL, s.Token))
 }
 
 // Stopping implements server.Observer.

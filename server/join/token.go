@@ -93,6 +93,9 @@ func (t Token) Role() string {
 // Expired tells whether the token has ended.
 func (t Token) Expired(now time.Time) bool { return !t.Expires.IsZero() && !now.Before(t.Expires) }
 
+// IsID tells whether a text has the form of a token's id.
+func IsID(text string) bool { return idPattern.MatchString(text) }
+
 // SecretName is the name of a token's Secret.
 func SecretName(id string) string { return secretPrefix + id }
 

@@ -120,12 +120,21 @@ func HashIn(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_, certs, err := decodePEM(data)
+	hash, err := HashOf(data)
+	if err != nil {
+		return "", fmt.Errorf("%s is damaged, restore it from a backup: %w", path, err)
+	}
+	return hash, nil
+}
+
+// HashOf returns the hash (Authority.Hash) of an authority's certificate in PEM.
+func HashOf(bundle []byte) (string, error) {
+	_, certs, err := decodePEM(bundle)
 	if err == nil && len(certs) == 0 {
 		err = errors.New("no certificate in it")
 	}
 	if err != nil {
-		return "", fmt.Errorf("%s is damaged, restore it from a backup: %w", path, err)
+		return "", err
 	}
 	return publicKeyHash(certs[0]), nil
 }

@@ -27,7 +27,10 @@ var tokenPattern = regexp.MustCompile(`^skiff\.([0-9a-f]{64})\.([a-z0-9]{6})\.([
 var ErrTokenFormat = errors.New("not a join token: want skiff.<hash>.<id>.<secret>")
 
 // NewToken makes a random token for the cluster with the given authority.
-func NewToken(server *Authority) (Token, error) {
+func NewToken(server *Authority) (Token, error) { return RandomToken(server.Hash()) }
+
+// RandomToken makes a random token for the cluster whose authority has the hash.
+func RandomToken(hash string) (Token, error) {
 	id, err := randomText(6)
 	if err != nil {
 		return Token{}, err
@@ -36,7 +39,7 @@ func NewToken(server *Authority) (Token, error) {
 	if err != nil {
 		return Token{}, err
 	}
-	return Token{Hash: server.Hash(), ID: id, Secret: secret}, nil
+	return Token{Hash: hash, ID: id, Secret: secret}, nil
 }
 
 // ParseToken parses the text form; ErrTokenFormat if it is none.
