@@ -44,6 +44,8 @@ import (
 	"skiff/server/registry/certificates"
 	"skiff/server/registry/core"
 	"skiff/server/registry/rbac"
+	"skiff/server/tunnel"
+	"skiff/server/tunnel/wire"
 )
 
 // controlPlane is a server that is put together and has not begun.
@@ -55,6 +57,7 @@ type controlPlane struct {
 	informers informers.SharedInformerFactory
 	events    *events.Sink
 	addrs     *addresses
+	tunnels   *tunnel.Server
 	serving   *pki.Certificate
 	// kubelet is the serving certificate of this box's node.
 	kubelet *pki.Certificate
@@ -80,7 +83,7 @@ func as(name string, groups ...string) user.Info {
 // client that calls the server through cp, which is complete before any of them
 // uses it.
 func newControlPlane(cfg Config, addrs *addresses, s *state) (*controlPlane, error) {
-	cp := &controlPlane{cfg: cfg, addrs: addrs, state: s, nodeReady: make(chan struct{})}
+	cp := &controlPlane{cfg: cfg, addrs: addrs, state: s, tunnels: tunnel.New(slog.Default()), nodeReady: make(chan struct{})}
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { cp.api.ServeHTTP(w, r) })
 	var err error
 	if cp.admin, err = kubernetes.NewForConfig(client.InProcess(handler, as("system:apiserver", user.SystemPrivilegedGroup))); err != nil {
@@ -148,7 +151,7 @@ func (cp *controlPlane) makeAPI() error {
 		Store: cp.state.store,
 		Resources: builtin.Resources(builtin.Deps{
 			Core: core.Deps{
-				ServiceCIDRs: cfg.ServiceCIDRs, ServiceOwners: cfg.serviceOwners(), Nodes: newNodeConn(c.Nodes().Lister(), p, toNodes),
+				ServiceCIDRs: cfg.ServiceCIDRs, ServiceOwners: cfg.serviceOwners(), Nodes: newNodeConn(c.Nodes().Lister(), p, toNodes, cp.tunnels),
 				Token: issuer.Create, Authorizer: rights, Objects: cp.objects,
 			},
 			RBAC:           rbac.Deps{Rules: rights.RBAC.Resolver(), Authorizer: rights},
@@ -158,11 +161,12 @@ func (cp *controlPlane) makeAPI() error {
 		}),
 		Authenticator: users,
 		Authorizer:    rights,
-		Admission:     plugins.Default(plugins.Deps{Informers: cp.informers, Client: cp.admin, Authorizer: rights}),
+		Admission:     plugins.Default(plugins.Deps{Informers: cp.informers, Client: cp.admin, Authorizer: rights, Tolerations: cfg.NodeLoss.tolerations()}),
 		OpenAPI:       docs,
 		Checks:        cp.checks(),
 		Paths: map[string]http.Handler{
 			token.ConfigPath: keys.Config(), token.KeysPath: keys.Keys(), join.AuthoritiesPath: join.Authorities(p.Server.PEM),
+			wire.Path: cp.tunnels,
 		},
 		Logger: slog.Default(),
 	})
@@ -189,6 +193,7 @@ func (cp *controlPlane) makeLoops(handler http.Handler) error {
 			Certificates: certificatecontroller.Config{Client: cp.state.pki.Client, Serving: cp.state.pki.Server},
 			// Upstream's default: pods that ended are kept for their logs.
 			TerminatedPods: 12500,
+			NodeLifecycle:  cfg.NodeLoss.lifecycle(),
 			NodeIPAM:       nodeipam.Config{ClusterCIDRs: cfg.ClusterCIDRs, MaskSize4: 24, MaskSize6: 64},
 			ServiceCIDRs:   cfg.ServiceCIDRs,
 			ClusterDNS:     cfg.dnsAddresses(),
@@ -276,6 +281,7 @@ func (cp *controlPlane) run(ctx context.Context, listener net.Listener, observer
 	err := group.Wait()
 	cp.events.Close()
 	stopAPI()
+	cp.tunnels.Close()
 	if serveErr := server.Wait(); err == nil {
 		err = serveErr
 	}

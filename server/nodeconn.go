@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,41 +18,90 @@ import (
 	"skiff/server/registry/core"
 )
 
-// nodeConn reaches the agents of nodes at the address that their Node names, and
-// proves itself by a certificate of its own. It implements core.NodeConn.
+// nodeConn reaches nodes and their pods: through the tunnel of the node where it
+// has one, else at the address. To a node's agent it proves itself by a
+// certificate of its own, and the agent proves to be that node's, whatever the way
+// is. It implements core.NodeConn.
 type nodeConn struct {
-	nodes   corelisters.NodeLister
-	checked http.RoundTripper
-	// unchecked is for clients that ask for it (kubectl logs
-	// --insecure-skip-tls-verify-backend).
-	unchecked http.RoundTripper
-	network   http.RoundTripper
+	nodes    corelisters.NodeLister
+	tunnels  tunnels
+	roots    *x509.CertPool
+	identity *pki.Certificate
+
+	mu   sync.Mutex
+	ways map[string]*nodeWays
 }
 
-func newNodeConn(nodes corelisters.NodeLister, p *pki.PKI, identity *pki.Certificate) *nodeConn {
-	transport := func(roots *x509.CertPool, insecure bool) *http.Transport {
-		return &http.Transport{
-			// A set TLSNextProto keeps HTTP/2 away, which has no upgrades.
-			TLSNextProto:    map[string]func(string, *tls.Conn) http.RoundTripper{},
-			MaxIdleConns:    4,
-			IdleConnTimeout: idleNodeConnection,
-			TLSClientConfig: &tls.Config{
-				MinVersion: tls.VersionTLS12, RootCAs: roots, InsecureSkipVerify: insecure,
-				GetClientCertificate: identity.GetClientCertificate,
-			},
-		}
+// nodeWays are the ways to one node. Each node has its own, as connections are kept
+// by address, and behind NAT two nodes may have the same.
+type nodeWays struct {
+	checked *http.Transport
+	// unchecked is for clients that ask for it (kubectl logs
+	// --insecure-skip-tls-verify-backend).
+	unchecked *http.Transport
+	network   *http.Transport
+}
+
+// maxNodeWays bounds those that are kept. They are made again when they are needed.
+const maxNodeWays = 256
+
+func newNodeConn(nodes corelisters.NodeLister, p *pki.PKI, identity *pki.Certificate, t tunnels) *nodeConn {
+	return &nodeConn{nodes: nodes, tunnels: t, roots: p.Server.Pool(), identity: identity, ways: map[string]*nodeWays{}}
+}
+
+// to returns the ways to a node; "" is wherever an address leads to.
+func (c *nodeConn) to(node string) *nodeWays {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if w := c.ways[node]; w != nil {
+		return w
 	}
-	return &nodeConn{
-		nodes:     nodes,
-		checked:   transport(p.Server.Pool(), false),
-		unchecked: transport(nil, true),
-		network: &http.Transport{
-			TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{},
-			// Pods show whatever certificates they have; upstream does not check
-			// them either.
-			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true},
-			IdleConnTimeout: idleNodeConnection,
-		},
+	if len(c.ways) >= maxNodeWays {
+		c.forget()
+	}
+	w := c.newWays(node)
+	c.ways[node] = w
+	return w
+}
+
+// forget drops all ways. Requests under way finish.
+func (c *nodeConn) forget() {
+	for _, w := range c.ways {
+		w.checked.CloseIdleConnections()
+		w.unchecked.CloseIdleConnections()
+		w.network.CloseIdleConnections()
+	}
+	clear(c.ways)
+}
+
+func (c *nodeConn) newWays(node string) *nodeWays {
+	api := func(ctx context.Context, _, address string) (net.Conn, error) { return c.dialAPI(ctx, node, address) }
+	network := func(ctx context.Context, _, address string) (net.Conn, error) {
+		return c.dialNetwork(ctx, node, address)
+	}
+	return &nodeWays{
+		checked: nodeTransport(api, &tls.Config{
+			MinVersion: tls.VersionTLS12, RootCAs: c.roots, ServerName: node, GetClientCertificate: c.identity.GetClientCertificate,
+		}),
+		unchecked: nodeTransport(api, &tls.Config{
+			MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, GetClientCertificate: c.identity.GetClientCertificate,
+		}),
+		// Pods show whatever certificates they have; upstream does not check them
+		// either.
+		network: nodeTransport(network, &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}),
+	}
+}
+
+func nodeTransport(dial func(ctx context.Context, network, address string) (net.Conn, error), conf *tls.Config) *http.Transport {
+	return &http.Transport{
+		DialContext: dial,
+		// A set TLSNextProto keeps HTTP/2 away, which has no upgrades.
+		TLSNextProto:    map[string]func(string, *tls.Conn) http.RoundTripper{},
+		TLSClientConfig: conf,
+		MaxIdleConns:    2,
+		IdleConnTimeout: idleNodeConnection,
+		// Who waits for a node that does not answer is told.
+		TLSHandshakeTimeout: nodeDialTime,
 	}
 }
 
@@ -61,13 +111,17 @@ func (c *nodeConn) Node(_ context.Context, name string) (*core.NodeAddress, erro
 	if err != nil {
 		return nil, err
 	}
+	if c.tunnels.Lost(name) {
+		return nil, notConnected(name)
+	}
 	port := int(node.Status.DaemonEndpoints.KubeletEndpoint.Port)
 	for _, kind := range []corev1.NodeAddressType{corev1.NodeInternalIP, corev1.NodeExternalIP, corev1.NodeHostName} {
 		for _, a := range node.Status.Addresses {
 			if a.Type == kind && port != 0 {
+				w := c.to(name)
 				return &core.NodeAddress{
 					Scheme: "https", Host: net.JoinHostPort(a.Address, strconv.Itoa(port)),
-					Transport: c.checked, Insecure: c.unchecked,
+					Transport: w.checked, Insecure: w.unchecked,
 				}, nil
 			}
 		}
@@ -76,4 +130,4 @@ func (c *nodeConn) Node(_ context.Context, name string) (*core.NodeAddress, erro
 }
 
 // Network implements core.NodeConn.
-func (c *nodeConn) Network() http.RoundTripper { return c.network }
+func (c *nodeConn) Network(node string) http.RoundTripper { return c.to(node).network }

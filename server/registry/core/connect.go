@@ -26,8 +26,9 @@ import (
 type NodeConn interface {
 	// Node returns how to reach the agent of a node. Errors are API statuses.
 	Node(ctx context.Context, name string) (*NodeAddress, error)
-	// Network is the way to addresses in the networks of pods and nodes.
-	Network() http.RoundTripper
+	// Network is the way to the addresses of a node and its pods; with "", to an
+	// address of which it is not known where it is.
+	Network(node string) http.RoundTripper
 }
 
 // NodeAddress is where the agent of a node serves the kubelet's API.
@@ -120,7 +121,7 @@ func (d Deps) nodeProxy(_ registry.Objects, _, id, below string) (http.Handler, 
 		if ip := net.ParseIP(host); ip != nil && !ip.IsGlobalUnicast() {
 			return apierrors.NewBadRequest("address not allowed")
 		}
-		forward(w, r, &url.URL{Scheme: or(scheme, "http"), Host: net.JoinHostPort(host, port)}, conn.Network(), below)
+		forward(w, r, &url.URL{Scheme: or(scheme, "http"), Host: net.JoinHostPort(host, port)}, conn.Network(name), below)
 		return nil
 	}), nil
 }
@@ -145,7 +146,7 @@ func (d Deps) podProxy(s registry.Objects, namespace, id, below string) (http.Ha
 		if err != nil {
 			return err
 		}
-		forward(w, r, &url.URL{Scheme: or(scheme, "http"), Host: host}, conn.Network(), below)
+		forward(w, r, &url.URL{Scheme: or(scheme, "http"), Host: host}, conn.Network(pod.Spec.NodeName), below)
 		return nil
 	}), nil
 }

@@ -114,6 +114,9 @@ func copyLog(w http.ResponseWriter, r *http.Request, transport http.RoundTripper
 		return apierrors.NewInternalError(fmt.Errorf("the agent must not redirect"))
 	}}
 	resp, err := client.Do(req)
+	if known, ok := errors.AsType[*apierrors.StatusError](err); ok {
+		return known // of the way to the node
+	}
 	if err != nil {
 		return apierrors.NewInternalError(err)
 	}

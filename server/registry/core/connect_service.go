@@ -33,41 +33,54 @@ func (d Deps) serviceProxy(s registry.Objects, namespace, id, below string) (htt
 		if err != nil {
 			return err
 		}
-		host, err := d.endpoint(r.Context(), s, namespace, name, port)
+		host, node, err := d.endpoint(r.Context(), s, namespace, name, port)
 		if err != nil {
 			return err
 		}
-		forward(w, r, &url.URL{Scheme: or(scheme, "http"), Host: host}, conn.Network(), below)
+		forward(w, r, &url.URL{Scheme: or(scheme, "http"), Host: host}, conn.Network(node), below)
 		return nil
 	}), nil
 }
 
-// endpoint picks an endpoint of a service; port is a number or name, "" for the
-// only one.
-func (d Deps) endpoint(ctx context.Context, s registry.Objects, namespace, name, port string) (string, error) {
+// endpoint picks an endpoint of a service, and tells on which node it is; port is a
+// number or name, "" for the only one.
+func (d Deps) endpoint(ctx context.Context, s registry.Objects, namespace, name, port string) (host, node string, err error) {
 	if number, err := strconv.ParseInt(port, 10, 64); err == nil {
-		obj, err := s.Get(ctx, namespace, name)
-		if err != nil {
-			return "", err
+		if port, err = namedPort(ctx, s, namespace, name, number); err != nil {
+			return "", "", err
 		}
-		ports := obj.(*corev1.Service).Spec.Ports
-		i := slices.IndexFunc(ports, func(p corev1.ServicePort) bool { return int64(p.Port) == number })
-		if i < 0 {
-			return "", apierrors.NewServiceUnavailable(fmt.Sprintf("no service port %d found for service %q", number, name))
-		}
-		port = ports[i].Name
 	}
 	endpointSlices, err := slicesOf(ctx, s, namespace, name)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if len(endpointSlices) == 0 {
-		return "", apierrors.NewServiceUnavailable(fmt.Sprintf("no endpoints available for service %q", name))
+		return "", "", apierrors.NewServiceUnavailable(fmt.Sprintf("no endpoints available for service %q", name))
 	}
-	family := newAllocator(d).primary
-	return proxy.RandomEndpoint(name, endpointSlices, port, family, func(e *discoveryv1.Endpoint) bool {
-		return isPodAddress(ctx, s, namespace, e)
+	// The one that is found good is taken.
+	host, err = proxy.RandomEndpoint(name, endpointSlices, port, newAllocator(d).primary, func(e *discoveryv1.Endpoint) bool {
+		pod := podOf(ctx, s, namespace, e)
+		if pod == nil {
+			return false
+		}
+		node = pod.Spec.NodeName
+		return true
 	})
+	return host, node, err
+}
+
+// namedPort returns the name of a service's port of that number.
+func namedPort(ctx context.Context, s registry.Objects, namespace, service string, number int64) (string, error) {
+	obj, err := s.Get(ctx, namespace, service)
+	if err != nil {
+		return "", err
+	}
+	ports := obj.(*corev1.Service).Spec.Ports
+	i := slices.IndexFunc(ports, func(p corev1.ServicePort) bool { return int64(p.Port) == number })
+	if i < 0 {
+		return "", apierrors.NewServiceUnavailable(fmt.Sprintf("no service port %d found for service %q", number, service))
+	}
+	return ports[i].Name, nil
 }
 
 func slicesOf(ctx context.Context, s registry.Objects, namespace, service string) ([]*discoveryv1.EndpointSlice, error) {
@@ -97,19 +110,19 @@ func slicesOf(ctx context.Context, s registry.Objects, namespace, service string
 	return found, nil
 }
 
-// isPodAddress tells whether an endpoint's address is that of the pod it names:
-// the proxy must not be led to other places.
-func isPodAddress(ctx context.Context, s registry.Objects, namespace string, e *discoveryv1.Endpoint) bool {
+// podOf returns the pod that an endpoint names, if the endpoint's address is that
+// pod's, or nil: the proxy must not be led to other places.
+func podOf(ctx context.Context, s registry.Objects, namespace string, e *discoveryv1.Endpoint) *corev1.Pod {
 	if e.TargetRef == nil || e.TargetRef.Namespace != namespace || len(e.Addresses) == 0 {
-		return false
+		return nil
 	}
 	all, ok := s.Of(podResource)
 	if !ok {
-		return false
+		return nil
 	}
 	pod, err := getPod(ctx, all, namespace, e.TargetRef.Name)
-	if err != nil {
-		return false
+	if err != nil || !slices.ContainsFunc(pod.Status.PodIPs, func(ip corev1.PodIP) bool { return ip.IP == e.Addresses[0] }) {
+		return nil
 	}
-	return slices.ContainsFunc(pod.Status.PodIPs, func(ip corev1.PodIP) bool { return ip.IP == e.Addresses[0] })
+	return pod
 }

@@ -33,7 +33,7 @@ func (a *agent) Node(context.Context, string) (*core.NodeAddress, error) {
 	return &core.NodeAddress{Scheme: "https", Host: a.server.Listener.Addr().String(), Transport: transport, Insecure: transport}, nil
 }
 
-func (a *agent) Network() http.RoundTripper { return a.server.Client().Transport }
+func (a *agent) Network(string) http.RoundTripper { return a.server.Client().Transport }
 
 // connect asks a connecting subresource.
 func (w *world) connect(plural, sub, name, below, query string) (code int, body string) {
