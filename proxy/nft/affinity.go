@@ -88,11 +88,11 @@ func (t *Table) forgetEndpoints(byKey map[string]map[netip.AddrPort]bool) error 
 	if err != nil {
 		return fmt.Errorf("list remembered clients: %w", err)
 	}
-	var dead []nftables.SetElement
+	var dead messages
 	for _, e := range elements {
 		ep, ok := parseEndpointValue(t.f, e.Val)
 		if ok && byKey[string(e.Key[t.f.addrLen:])][ep] {
-			dead = append(dead, nftables.SetElement{Key: e.Key})
+			dead = dead.add(nftables.SetElement{Key: e.Key})
 		}
 	}
 	if err := t.deleteElements(t.affinity, dead); err != nil {

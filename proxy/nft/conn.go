@@ -3,7 +3,6 @@ package nft
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
@@ -47,16 +46,3 @@ func (t *Table) reconnect() error {
 
 // Close closes the connection to the kernel, where the rules stay as they are.
 func (t *Table) Close() error { return t.conn.CloseLasting() }
-
-// chunk is the most elements of one message: an attribute holds 64 KiB.
-const chunk = 400
-
-// deleteElements queues the removal of any number of elements.
-func (t *Table) deleteElements(set *nftables.Set, list []nftables.SetElement) error {
-	for part := range slices.Chunk(list, chunk) {
-		if err := t.conn.SetDeleteElements(set, part); err != nil {
-			return fmt.Errorf("remove from nftables set %s: %w", set.Name, err)
-		}
-	}
-	return nil
-}

@@ -1,10 +1,10 @@
 package nft
 
 import (
+	"encoding/binary"
 	"net/netip"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/binaryutil"
 	"golang.org/x/sys/unix"
 
 	"skiff/proxy/service"
@@ -43,40 +43,45 @@ func (f *family) has(a netip.Addr) bool { return (f == ipv4) == a.Is4() }
 
 // The fields of concatenated keys and values are padded to 4 bytes each.
 
-func word(big ...byte) []byte {
-	b := make([]byte, 4)
-	copy(b, big)
-	return b
-}
+// keySize is enough for the longest key, that of a remembered client over IPv6.
+const keySize = 16 + 16 + 4 + 4
 
-func portBytes(p uint16) []byte { return word(byte(p>>8), byte(p)) }
-
-func concat(fields ...[]byte) (key []byte) {
-	for _, f := range fields {
-		key = append(key, f...)
+func appendAddr(key []byte, a netip.Addr) []byte {
+	if a.Is4() {
+		four := a.As4()
+		return append(key, four[:]...)
 	}
-	return key
+	sixteen := a.As16()
+	return append(key, sixteen[:]...)
 }
+
+func appendPort(key []byte, p uint16) []byte { return append(key, byte(p>>8), byte(p), 0, 0) }
 
 // serviceKey is address . protocol . port.
 func serviceKey(f service.Frontend) []byte {
-	return concat(f.Addr.AsSlice(), word(byte(f.Protocol)), portBytes(f.Port))
+	key := appendAddr(make([]byte, 0, keySize), f.Addr)
+	return appendPort(append(key, byte(f.Protocol), 0, 0, 0), f.Port)
 }
 
 // nodePortKey is protocol . port.
 func nodePortKey(f service.Frontend) []byte {
-	return concat(word(byte(f.Protocol)), portBytes(f.Port))
+	return appendPort([]byte{byte(f.Protocol), 0, 0, 0}, f.Port)
 }
 
 // endpointKey is address . protocol . port . index; node ports have the
 // unspecified address.
 func endpointKey(f service.Frontend, index int) []byte {
-	return concat(serviceKey(f), binaryutil.NativeEndian.PutUint32(uint32(index)))
+	return binary.NativeEndian.AppendUint32(serviceKey(f), uint32(index))
 }
 
 // endpointValue is address . port.
 func endpointValue(ep netip.AddrPort) []byte {
-	return concat(ep.Addr().AsSlice(), portBytes(ep.Port()))
+	return appendPort(appendAddr(make([]byte, 0, keySize), ep.Addr()), ep.Port())
+}
+
+// hairpinKey is address . address.
+func hairpinKey(a netip.Addr) []byte {
+	return appendAddr(appendAddr(make([]byte, 0, keySize), a), a)
 }
 
 func parseEndpointValue(f *family, b []byte) (netip.AddrPort, bool) {

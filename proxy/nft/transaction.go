@@ -3,7 +3,6 @@ package nft
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -15,21 +14,40 @@ import (
 // set gets few large messages.
 type transaction struct {
 	*Table
-	removed, added map[*nftables.Set][]nftables.SetElement
+	removed, added map[*nftables.Set]messages
+}
+
+// messages are the elements of one set, in parts that a message holds.
+type messages [][]nftables.SetElement
+
+// chunk is the most elements of one message: an attribute holds 64 KiB.
+const chunk = 400
+
+func (m messages) add(e nftables.SetElement) messages {
+	last := len(m) - 1
+	switch {
+	case last < 0:
+		return messages{{e}}
+	case len(m[last]) == chunk:
+		return append(m, append(make([]nftables.SetElement, 0, chunk), e))
+	default:
+		m[last] = append(m[last], e)
+		return m
+	}
 }
 
 func (tx *transaction) remove(set *nftables.Set, key []byte) {
 	if tx.removed == nil {
-		tx.removed = map[*nftables.Set][]nftables.SetElement{}
+		tx.removed = map[*nftables.Set]messages{}
 	}
-	tx.removed[set] = append(tx.removed[set], nftables.SetElement{Key: key})
+	tx.removed[set] = tx.removed[set].add(nftables.SetElement{Key: key})
 }
 
 func (tx *transaction) add(set *nftables.Set, e nftables.SetElement) {
 	if tx.added == nil {
-		tx.added = map[*nftables.Set][]nftables.SetElement{}
+		tx.added = map[*nftables.Set]messages{}
 	}
-	tx.added[set] = append(tx.added[set], e)
+	tx.added[set] = tx.added[set].add(e)
 }
 
 func (tx *transaction) change(c service.Change) {
@@ -128,29 +146,39 @@ func (tx *transaction) changeEndpoints(f service.Frontend, first int, was, is []
 func (tx *transaction) changeOwn(old, now []netip.Addr) {
 	for _, a := range now {
 		if tx.own[a]++; tx.own[a] == 1 {
-			tx.add(tx.hairpin, nftables.SetElement{Key: concat(a.AsSlice(), a.AsSlice())})
+			tx.add(tx.hairpin, nftables.SetElement{Key: hairpinKey(a)})
 		}
 	}
 	for _, a := range old {
 		if tx.own[a]--; tx.own[a] == 0 {
 			delete(tx.own, a)
-			tx.remove(tx.hairpin, concat(a.AsSlice(), a.AsSlice()))
+			tx.remove(tx.hairpin, hairpinKey(a))
 		}
 	}
 }
 
 // elements queues what was collected: first what goes, then what comes.
 func (tx *transaction) elements() error {
-	for set, list := range tx.removed {
-		if err := tx.deleteElements(set, list); err != nil {
+	for set, parts := range tx.removed {
+		if err := tx.deleteElements(set, parts); err != nil {
 			return err
 		}
 	}
-	for set, list := range tx.added {
-		for part := range slices.Chunk(list, chunk) {
+	for set, parts := range tx.added {
+		for _, part := range parts {
 			if err := tx.conn.SetAddElements(set, part); err != nil {
 				return fmt.Errorf("add to nftables set %s: %w", set.Name, err)
 			}
+		}
+	}
+	return nil
+}
+
+// deleteElements queues the removal of elements.
+func (t *Table) deleteElements(set *nftables.Set, parts messages) error {
+	for _, part := range parts {
+		if err := t.conn.SetDeleteElements(set, part); err != nil {
+			return fmt.Errorf("remove from nftables set %s: %w", set.Name, err)
 		}
 	}
 	return nil
