@@ -16,7 +16,7 @@ import (
 // neighbour returns a function that runs another one in a network namespace that
 // has the address and reaches the calling thread's, whose own address on the link
 // is gateway, through it.
-func neighbour(t *testing.T, name, address, gateway string) func(func()) {
+func neighbour(t testing.TB, name, address, gateway string) func(func()) {
 	t.Helper()
 	work, tid, done := make(chan func()), make(chan int), make(chan struct{})
 	go func() {
@@ -47,7 +47,7 @@ func neighbour(t *testing.T, name, address, gateway string) func(func()) {
 	return run
 }
 
-func setUp(t *testing.T, name, address string) {
+func setUp(t testing.TB, name, address string) {
 	t.Helper()
 	link, err := netlink.LinkByName(name)
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 
 // inNamespace runs the rest of the test on a thread with a network namespace of
 // its own, loopback up, that ends with the test.
-func inNamespace(t *testing.T) {
+func inNamespace(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root for a network namespace")
@@ -58,7 +58,7 @@ var testConfig = Config{
 	Local:        []netip.Addr{netip.MustParseAddr("10.43.0.10")},
 }
 
-func newTable(t *testing.T, rules service.Rules) *Table {
+func newTable(t testing.TB, rules service.Rules) *Table {
 	t.Helper()
 	table, err := New(testConfig, false)
 	if err != nil {
@@ -86,7 +86,7 @@ func backend(eps ...string) *service.Backend {
 
 // answering serves TCP on addresses, answering each connection with the address
 // that it was made to and the client's.
-func answering(t *testing.T, addresses ...string) {
+func answering(t testing.TB, addresses ...string) {
 	t.Helper()
 	for _, a := range addresses {
 		l, err := net.Listen("tcp", a)
