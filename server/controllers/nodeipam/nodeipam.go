@@ -10,6 +10,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 
@@ -166,15 +167,49 @@ type blocks struct {
 
 // free returns the first part that overlaps none of taken.
 func (b blocks) free(taken []netip.Prefix) (netip.Prefix, bool) {
-	for i := range 1 << (b.bits - b.cluster.Bits()) {
-		p := b.nth(i)
-		if !slices.ContainsFunc(taken, p.Overlaps) {
-			return p, true
+	used := make([]bool, 1<<(b.bits-b.cluster.Bits()))
+	for _, p := range taken {
+		for i := range b.touched(p) {
+			used[i] = true
 		}
 	}
-	return netip.Prefix{}, false
+	i := slices.Index(used, false)
+	if i < 0 {
+		return netip.Prefix{}, false
+	}
+	return b.nth(i), true
 }
 
+// touched yields the numbers of the parts that p overlaps: a block of another
+// size is from a time when the cluster was configured otherwise.
+func (b blocks) touched(p netip.Prefix) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		if !p.Overlaps(b.cluster) {
+			return
+		}
+		first, count := 0, 1<<(b.bits-b.cluster.Bits())
+		if p.Bits() > b.cluster.Bits() {
+			first = b.number(p.Masked().Addr())
+			count = 1 << max(0, b.bits-p.Bits())
+		}
+		for i := range count {
+			if !yield(first + i) {
+				return
+			}
+		}
+	}
+}
+
+// number is that of the part which has the address.
+func (b blocks) number(a netip.Addr) (n int) {
+	bytes := a.AsSlice()
+	for at := b.cluster.Bits(); at < b.bits; at++ {
+		n = n<<1 | int(bytes[at/8]>>(7-at%8)&1)
+	}
+	return n
+}
+
+// nth is the part with a number.
 func (b blocks) nth(n int) netip.Prefix {
 	a := b.cluster.Addr().AsSlice()
 	for bit := range b.bits - b.cluster.Bits() {
