@@ -50,6 +50,10 @@ type Agent struct {
 
 	// nodeIPs are the node's addresses now; never nil, nor empty.
 	nodeIPs atomic.Pointer[[]netip.Addr]
+	// lease is how long the node counts as alive after a renewal; leaseNow wakes
+	// its renewal.
+	lease    atomic.Int64
+	leaseNow chan struct{}
 	// runtime is never nil.
 	runtime   atomic.Pointer[runtimeState]
 	statusNow chan struct{}
@@ -77,7 +81,8 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 	}
 	meter := metered.New()
 	deps.Runtime, deps.Images = meter.Runtime(deps.Runtime), meter.Images(deps.Images)
-	a := &Agent{cfg: cfg, deps: deps, log: deps.Logger, meter: meter, statusNow: make(chan struct{}, 1)}
+	a := &Agent{cfg: cfg, deps: deps, log: deps.Logger, meter: meter, statusNow: make(chan struct{}, 1), leaseNow: make(chan struct{}, 1)}
+	a.lease.Store(int64(cfg.LeaseDuration))
 	a.nodeIPs.Store(&cfg.NodeIPs)
 	a.runtime.Store(&runtimeState{down: errNotAsked})
 	for _, dir := range []string{a.podsDir(), cfg.LogDir, cfg.StaticPodDir} {

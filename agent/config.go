@@ -19,6 +19,9 @@ const DefaultPort = 10250
 // DefaultMaxPods is how many pods a node takes.
 const DefaultMaxPods = 110
 
+// defaultLease is upstream's.
+const defaultLease = 40 * time.Second
+
 // Config says what this node is. The zero value of every field except NodeName,
 // DataDir and NodeIPs is usable.
 type Config struct {
@@ -76,7 +79,7 @@ type Config struct {
 	LogMaxFiles int
 
 	// LeaseDuration is how long the node counts as alive after a renewal
-	// (0: 40 s); it is renewed at a quarter of that.
+	// (0: 40 s); it is renewed at a quarter of that. SetLeaseDuration changes it.
 	LeaseDuration time.Duration
 	// StatusPeriod is how often the node's status is written although nothing
 	// changed (0: 5 min).
@@ -106,7 +109,7 @@ func (c Config) withDefaults() (Config, error) {
 	def(&c.Port, DefaultPort)
 	def(&c.LogMaxSize, 10<<20)
 	def(&c.LogMaxFiles, 5)
-	def(&c.LeaseDuration, 40*time.Second)
+	def(&c.LeaseDuration, defaultLease)
 	def(&c.StatusPeriod, 5*time.Minute)
 	def(&c.RelistPeriod, 3*time.Minute)
 	def(&c.Version, version.Kubernetes)

@@ -20,10 +20,11 @@ func (a *Agent) keepLease(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-a.leaseNow:
 		case <-timer.C:
 		}
-		renewed, err := a.renew(ctx, lease)
-		wait := a.cfg.LeaseDuration / 4
+		wait := a.leaseDuration() / 4
+		renewed, err := a.renewWithin(ctx, 2*wait, lease)
 		switch {
 		case err == nil:
 			lease, failures = renewed, 0
@@ -38,6 +39,29 @@ func (a *Agent) keepLease(ctx context.Context) error {
 		}
 		timer.Reset(wait)
 	}
+}
+
+// SetLeaseDuration changes how long the node counts as alive after a renewal, and
+// so how often it is renewed. 0 is the default.
+func (a *Agent) SetLeaseDuration(d time.Duration) {
+	def(&d, defaultLease)
+	if a.lease.Swap(int64(d)) == int64(d) {
+		return
+	}
+	select {
+	case a.leaseNow <- struct{}{}:
+	default:
+	}
+}
+
+func (a *Agent) leaseDuration() time.Duration { return time.Duration(a.lease.Load()) }
+
+// renewWithin renews the lease, or gives up in time for another attempt before
+// the lease is over: a connection may be dead without anybody telling.
+func (a *Agent) renewWithin(ctx context.Context, limit time.Duration, lease *coordinationv1.Lease) (*coordinationv1.Lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return a.renew(ctx, lease)
 }
 
 func (a *Agent) renew(ctx context.Context, lease *coordinationv1.Lease) (*coordinationv1.Lease, error) {
@@ -58,7 +82,7 @@ func (a *Agent) renew(ctx context.Context, lease *coordinationv1.Lease) (*coordi
 // stamp renews a lease, and ties it to the node once that has a UID.
 func (a *Agent) stamp(lease *coordinationv1.Lease) *coordinationv1.Lease {
 	now := metav1.NowMicro()
-	seconds := int32(a.cfg.LeaseDuration / time.Second)
+	seconds := int32((a.leaseDuration() + time.Second - 1) / time.Second)
 	lease.Spec.HolderIdentity = &a.cfg.NodeName
 	lease.Spec.LeaseDurationSeconds = &seconds
 	lease.Spec.RenewTime = &now

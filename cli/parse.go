@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -85,6 +86,25 @@ func (p *parser) port(flag string) int {
 		p.badf(flag, "%q is not a port, use 1 to 65535", s)
 	}
 	return int(n)
+}
+
+func (p *parser) duration(flag string) time.Duration {
+	s := p.String(flag)
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		p.badf(flag, "%q is no time, write one like 40s or 2m", s)
+	}
+	return d
+}
+
+// seconds is a whole number of them.
+func (p *parser) seconds(flag string) *int64 {
+	s := p.String(flag)
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil || n < 0 {
+		p.badf(flag, "%q is no number of seconds, write one like 300", s)
+	}
+	return &n
 }
 
 // log checks the flags that setUpLog reads.

@@ -88,7 +88,12 @@ func serverConfig(c *cli.Context) (server.Config, error) {
 		DisableAgent:     c.Bool("disable-agent"),
 		Disable:          p.list("disable"),
 		Node:             p.node(),
-		WriteKubeconfig:  c.String(flagWriteKubeconfig),
+		NodeLoss: server.NodeLoss{
+			MonitorGrace: p.duration("node-monitor-grace"),
+			NotReady:     p.seconds("default-not-ready-toleration-seconds"),
+			Unreachable:  p.seconds("default-unreachable-toleration-seconds"),
+		},
+		WriteKubeconfig: c.String(flagWriteKubeconfig),
 	}
 	p.log()
 	err := p.err()

@@ -10,8 +10,9 @@ func (cp *controlPlane) clusterInfo() clusterinfo.Info {
 	return clusterinfo.Info{
 		ClusterCIDRs: cfg.ClusterCIDRs, ServiceCIDRs: cfg.ServiceCIDRs,
 		ClusterDNS: cfg.dnsAddresses(), ClusterDomain: cfg.ClusterDomain,
-		Overlay:  string(cfg.Overlay),
-		Servers:  []string{cp.url()},
-		ClientCA: cp.state.pki.Client.PEM,
+		Overlay:   string(cfg.Overlay),
+		NodeLease: cfg.NodeLoss.MonitorGrace,
+		Servers:   []string{cp.url()},
+		ClientCA:  cp.state.pki.Client.PEM,
 	}
 }

@@ -58,6 +58,9 @@ type Config struct {
 
 	Node NodeConfig
 
+	// NodeLoss says when nodes count as lost.
+	NodeLoss NodeLoss
+
 	// WriteKubeconfig is the file that the administrator's credentials go to; ""
 	// writes none.
 	WriteKubeconfig string
@@ -100,6 +103,7 @@ func (c *Config) Validate() error {
 	}
 	errs = append(errs, ValidateNode(c.NodeName, c.NodeIPs)...)
 	errs = append(errs, c.validateNetwork()...)
+	errs = append(errs, c.NodeLoss.validate()...)
 	for _, part := range c.Disable {
 		if !slices.Contains(Parts, part) {
 			bad("disable: there is no part %q, only %s", part, strings.Join(Parts, ", "))

@@ -150,7 +150,8 @@ func (c *Config) nodeConfig(ips []netip.Addr) node.Config {
 		Agent: agent.Config{
 			NodeName: c.NodeName, NodeIPs: ips, Labels: c.Node.Labels, Taints: c.Node.Taints,
 			ClusterDNS: c.ClusterDNS, ClusterDomain: c.ClusterDomain, DataDir: c.DataDir, Port: kubeletPort,
-			Cgroup: cgroup.Config{},
+			LeaseDuration: c.NodeLoss.MonitorGrace,
+			Cgroup:        cgroup.Config{},
 		},
 		Proxy: proxy.Config{
 			NodeName: c.NodeName, NodeIPs: ips, PodCIDRs: c.ClusterCIDRs, ServiceCIDRs: c.ServiceCIDRs,

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -94,13 +95,14 @@ type Node struct {
 
 	mu    sync.Mutex
 	ips   []netip.Addr
+	lease time.Duration
 	agent *agent.Agent // nil until there is a runtime
 }
 
 // New puts together what follows the cluster. deps lack the runtime and what it
 // brings. The factory's informers must not have started.
 func New(cfg Config, deps agent.Deps, factory informers.SharedInformerFactory) (*Node, error) {
-	n := &Node{cfg: cfg, deps: deps, ips: cfg.Agent.NodeIPs}
+	n := &Node{cfg: cfg, deps: deps, ips: cfg.Agent.NodeIPs, lease: cfg.Agent.LeaseDuration}
 	err := n.makeOverlay(factory)
 	if err != nil || cfg.DisableProxy {
 		return n, err
@@ -133,10 +135,20 @@ func (n *Node) newAgent(rt *Runtime, imagesChanged <-chan struct{}, onReady func
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	cfg.NodeIPs = n.ips
+	cfg.NodeIPs, cfg.LeaseDuration = n.ips, n.lease
 	var err error
 	n.agent, err = agent.New(cfg, deps)
 	return n.agent, err
+}
+
+// SetLeaseDuration changes how long the node counts as alive after it said so.
+func (n *Node) SetLeaseDuration(d time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lease = d
+	if n.agent != nil {
+		n.agent.SetLeaseDuration(d)
+	}
 }
 
 // SetNodeIPs tells that the node's addresses are other ones from now on: its

@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -37,6 +38,9 @@ type Info struct {
 	ClusterDomain string
 	// Overlay is how pods of different nodes reach each other.
 	Overlay string
+	// NodeLease is how long a node counts as alive after it said so; nodes say it
+	// four times as often. 0 is for the node to choose.
+	NodeLease time.Duration
 	// Servers are where API servers are reached, https://HOST:PORT.
 	Servers []string
 	// ClientCA is the bundle (PEM) that a node verifies its API's callers with.
@@ -50,6 +54,7 @@ const (
 	keyClusterDNS    = "cluster-dns"
 	keyClusterDomain = "cluster-domain"
 	keyOverlay       = "overlay"
+	keyNodeLease     = "node-lease"
 	keyServers       = "servers"
 	keyClientCA      = "client-ca"
 )
@@ -64,6 +69,7 @@ func (i Info) ConfigMap() *corev1.ConfigMap {
 			keyClusterDNS:    join(i.ClusterDNS),
 			keyClusterDomain: i.ClusterDomain,
 			keyOverlay:       i.Overlay,
+			keyNodeLease:     i.NodeLease.String(),
 			keyServers:       strings.Join(i.Servers, ","),
 			keyClientCA:      string(i.ClientCA),
 		},
@@ -81,6 +87,7 @@ func FromConfigMap(cm *corev1.ConfigMap) (Info, error) {
 		// Without one, names of services are looked for in the root's zone.
 		ClusterDomain: r.required(keyClusterDomain),
 		Overlay:       cm.Data[keyOverlay],
+		NodeLease:     r.duration(keyNodeLease),
 		Servers:       list(&r, keyServers, checkServer),
 		ClientCA:      []byte(r.required(keyClientCA)),
 	}
@@ -132,6 +139,18 @@ func (r *reader) required(key string) string {
 		r.bad(key, errors.New("is missing"))
 	}
 	return r.data[key]
+}
+
+// duration is 0 for a key that is missing: servers of before have none.
+func (r *reader) duration(key string) time.Duration {
+	if r.data[key] == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(r.data[key])
+	if err != nil || d < 0 {
+		r.bad(key, fmt.Errorf("%q is no time like 40s", r.data[key]))
+	}
+	return d
 }
 
 func list[T any](r *reader, key string, parse func(string) (T, error)) (values []T) {

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"skiff/server/pki"
 )
@@ -20,7 +21,7 @@ func example(t *testing.T) Info {
 		ClusterCIDRs:  []netip.Prefix{netip.MustParsePrefix("10.42.0.0/16"), netip.MustParsePrefix("fd00:42::/56")},
 		ServiceCIDRs:  []netip.Prefix{netip.MustParsePrefix("10.43.0.0/16")},
 		ClusterDNS:    []netip.Addr{netip.MustParseAddr("10.43.0.10")},
-		ClusterDomain: "cluster.local", Overlay: "vxlan",
+		ClusterDomain: "cluster.local", Overlay: "vxlan", NodeLease: 4 * time.Second,
 		Servers:  []string{"https://192.0.2.1:6443", "https://[2001:db8::1]:6443"},
 		ClientCA: p.Client.PEM,
 	}
@@ -40,7 +41,7 @@ func TestRoundTrip(t *testing.T) {
 		t.Error("a server less is no difference")
 	}
 	// A cluster whose DNS is another program, without an overlay.
-	want.ClusterDNS, want.Overlay = nil, ""
+	want.ClusterDNS, want.Overlay, want.NodeLease = nil, "", 0
 	if got, err = FromConfigMap(want.ConfigMap()); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v", got, err)
 	}

@@ -46,6 +46,15 @@ func build(e controllertest.Env) ([]controller.Controller, error) {
 // TestScripts runs all controllers together.
 func TestScripts(t *testing.T) { controllertest.Script(t, build) }
 
+// TestLostNode runs all controllers together over nodes that have four seconds.
+func TestLostNode(t *testing.T) {
+	controllertest.ScriptDir(t, "testdata/lost", func(e controllertest.Env) ([]controller.Controller, error) {
+		d := deps(e, slog.New(slog.DiscardHandler))
+		d.NodeLifecycle = nodelifecycle.Config{MonitorGrace: 4 * time.Second}
+		return controllers.All(d)
+	})
+}
+
 // TestIdleGoroutines holds what the engine and its controllers cost while idle:
 // the informers' goroutines, and none of their own but the collector's.
 func TestIdleGoroutines(t *testing.T) {

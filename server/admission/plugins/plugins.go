@@ -50,6 +50,9 @@ type Deps struct {
 	// removed by the controllers for the protection of claims and volumes: where these do
 	// not run, a claim could never be deleted.
 	StorageProtection bool
+	// Tolerations is how long pods stay on nodes that are lost; its zero value is
+	// upstream's default.
+	Tolerations tolerationseconds.Plugin
 	// Clock is the wall clock; nil means the real one.
 	Clock clock.PassiveClock
 }
@@ -74,7 +77,7 @@ func Default(d Deps) admission.Chain {
 		nodetaint.Plugin{},
 		podSecurity(d, r),
 		priority.New(d.Informers.Scheduling().V1().PriorityClasses().Lister(), r.priorityClass),
-		tolerationseconds.Plugin{},
+		d.Tolerations,
 		storageclass.New(r.storageClasses),
 		claimresize.New(r.storageClass),
 		runtimeclass.New(r.runtimeClass),

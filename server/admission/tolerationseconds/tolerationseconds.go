@@ -12,18 +12,22 @@ import (
 	"skiff/server/admission"
 )
 
-// Seconds is the default.
+// Seconds is upstream's default.
 const Seconds = 300
 
 // Plugin is the plugin; its zero value is ready.
-type Plugin struct{}
+type Plugin struct {
+	// NotReady and Unreachable are how many seconds pods stay on a node that is
+	// not ready, or cannot be reached; nil is Seconds.
+	NotReady, Unreachable *int64
+}
 
 // Name implements admission.Plugin.
 func (Plugin) Name() string { return "DefaultTolerationSeconds" }
 
 // Admit implements admission.Mutator. It works on updates as well, as tolerations may
 // be added to a pod.
-func (Plugin) Admit(_ context.Context, a *admission.Attributes) error {
+func (p Plugin) Admit(_ context.Context, a *admission.Attributes) error {
 	if !a.Is("", "pods", "") || a.Operation != admission.Create && a.Operation != admission.Update {
 		return nil
 	}
@@ -31,14 +35,19 @@ func (Plugin) Admit(_ context.Context, a *admission.Attributes) error {
 	if !ok {
 		return nil
 	}
-	for _, key := range []string{corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable} {
-		if !tolerates(pod.Spec.Tolerations, key) {
-			pod.Spec.Tolerations = append(pod.Spec.Tolerations, corev1.Toleration{
-				Key: key, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: ptr.To(int64(Seconds)),
-			})
-		}
-	}
+	stay(pod, corev1.TaintNodeNotReady, ptr.Deref(p.NotReady, Seconds))
+	stay(pod, corev1.TaintNodeUnreachable, ptr.Deref(p.Unreachable, Seconds))
 	return nil
+}
+
+// stay lets the pod stay for so long on a node with the taint, unless it says
+// itself how long.
+func stay(pod *corev1.Pod, taint string, seconds int64) {
+	if !tolerates(pod.Spec.Tolerations, taint) {
+		pod.Spec.Tolerations = append(pod.Spec.Tolerations, corev1.Toleration{
+			Key: taint, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: &seconds,
+		})
+	}
 }
 
 func tolerates(list []corev1.Toleration, key string) bool {

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 
 	"skiff/server/admission"
 	at "skiff/server/admission/admissiontest"
@@ -33,6 +34,12 @@ func TestAdmit(t *testing.T) {
 				t.Errorf("%s: added %+v", name, a)
 			}
 		}
+	}
+	soon := Plugin{NotReady: ptr.To[int64](7), Unreachable: ptr.To[int64](0)}
+	short := &corev1.Pod{}
+	at.Check(t, "other times", soon.Admit(t.Context(), at.Write(admission.Create, "pods", short, nil, at.Bob())), "")
+	if s := short.Spec.Tolerations; len(s) != 2 || *s[0].TolerationSeconds != 7 || *s[1].TolerationSeconds != 0 {
+		t.Errorf("other times: added %+v", s)
 	}
 	pod := &corev1.Pod{}
 	at.Check(t, "status", Plugin{}.Admit(t.Context(), at.Write(admission.Update, "pods/status", pod, pod, at.Bob())), "")
