@@ -83,7 +83,7 @@ var controlPlane = []string{"server/client", "server/clusterinfo", "server/pki"}
 
 var rules = []rule{
 	{"", []string{"cli"}, "main only dispatches"},
-	{"cli", []string{"server", "server/clusterinfo", "server/join", "server/pki", "agent", "agent/node", "proxy", "proxy/overlay", "runtime/...", "datadir", "hostnet", "netdump", "version"},
+	{"cli", []string{"server", "server/clusterinfo", "server/join", "server/pki", "agent", "agent/daemon", "agent/node", "proxy", "proxy/overlay", "runtime/...", "datadir", "hostnet", "netdump", "version"},
 		"the command line configures the parts and removes what they made; it does none of their work"},
 	{"version", nil, "a leaf that everyone may print"},
 	{"atomicfile", nil, "a leaf that everyone may import"},
@@ -107,7 +107,7 @@ var rules = []rule{
 	{"agent/join", append([]string{"atomicfile"}, controlPlane...), "who a node is depends on nothing that it runs"},
 	{"agent/daemon", append([]string{"agent/...", "proxy", "datadir", "hostaddr", "hostnet", "resident", "server/registry/podtemplate"}, controlPlane...),
 		"the one place that wires an agent's process"},
-	{"proxy", append([]string{"proxy/...", "hostnet", "netdump"}, controlPlane...),
+	{"proxy", append([]string{"proxy/...", "atomicfile", "hostnet", "netdump"}, controlPlane...),
 		"a proxy sees the cluster through the API alone, so that it may run without an agent"},
 	{"server", []string{"server/...", "store", "store/cluster", "scheduler", "agent", "agent/node", "agent/cgroup", "proxy", "proxy/overlay", "datadir", "atomicfile", "hostaddr", "hostnet", "netdump", "resident", "version"},
 		"the one place that wires a server; the box's node runs in its process"},

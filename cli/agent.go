@@ -1,13 +1,19 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
+	"path/filepath"
 	"strconv"
 
 	"github.com/urfave/cli/v2"
 
+	"skiff/agent/daemon"
+	"skiff/agent/node"
+	"skiff/datadir"
 	"skiff/server"
 	"skiff/server/pki"
 )
@@ -15,46 +21,82 @@ import (
 func agentCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "agent",
-		Usage:     "make this box a node of another box's cluster (not in this release: checks its flags)",
+		Usage:     "make this box a node of another box's cluster",
 		UsageText: "skiff agent --server https://HOST:6443 --token TOKEN [flags]",
-		Flags:     agentFlags(),
-		Action:    runAgent,
+		Description: `The token is needed until the box has joined; a server prints it. From then on the node has
+certificates of its own, and starts and runs also while the server cannot be reached.`,
+		Flags:  agentFlags(),
+		Action: runAgent,
 	}
 }
-
-var errAgentCannotJoin = errors.New("agent: the flags are right, but this release runs a cluster on one box only; joining from another box comes with the next one")
 
 func runAgent(c *cli.Context) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
-	if err := checkAgent(c); err != nil {
+	cfg, err := agentConfig(c)
+	if err != nil {
 		return err
 	}
 	if err := requireRoot("skiff agent"); err != nil {
 		return err
 	}
-	return errAgentCannotJoin
+	show, err := newReporter(c)
+	if err != nil {
+		return err
+	}
+	return show.finish(stopInTime(c.Context, stopPatience, func(ctx context.Context) error {
+		return daemon.Run(ctx, cfg, agentReporter{show})
+	}))
 }
 
-// checkAgent reads the configuration file and checks the agent's flags.
-func checkAgent(c *cli.Context) error {
+// agentConfig reads the configuration file, and reads and checks the agent's
+// flags.
+func agentConfig(c *cli.Context) (daemon.Config, error) {
 	fileErr := loadConfig(c)
 	p := parser{Context: c}
 	if err := checkServerURL(c.String("server")); err != nil {
 		p.badf("server", "%w", err)
 	}
-	p.joinToken()
-	if c.String(flagDataDir) == "" {
-		p.badf(flagDataDir, "must not be empty")
+	n := p.node()
+	cfg := daemon.Config{
+		DataDir:                  c.String(flagDataDir),
+		NodeName:                 c.String("node-name"),
+		NodeIPs:                  p.addrs("node-ip"),
+		Server:                   c.String("server"),
+		Token:                    p.joinToken(),
+		ContainerRuntimeEndpoint: n.ContainerRuntimeEndpoint,
+		MTU:                      n.MTU,
+		Labels:                   n.Labels,
+		Taints:                   n.Taints,
 	}
-	p.errs = append(p.errs, server.ValidateNode(c.String("node-name"), p.addrs("node-ip"))...)
-	p.node()
+	if cfg.DataDir == "" {
+		p.badf(flagDataDir, "must not be empty")
+	} else if abs, err := filepath.Abs(cfg.DataDir); err == nil {
+		cfg.DataDir = abs
+	}
+	p.needToken(cfg)
+	p.errs = append(p.errs, node.Validate(cfg.NodeName, cfg.NodeIPs)...)
 	p.log()
 	if err := errors.Join(fileErr, p.err()); err != nil {
-		return usageError{err}
+		return cfg, usageError{err}
 	}
-	return nil
+	return cfg, nil
+}
+
+// agentReporter shows how an agent starts.
+type agentReporter struct{ *reporter }
+
+// Ready implements daemon.Observer.
+func (r agentReporter) Ready(s daemon.Summary) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.notify.ready("node "+s.Node+" of "+s.Server, func() error { return nil })
+	if !r.terminal {
+		slog.Info("ready", "node", s.Node, "server", s.Server, "ms", s.Took.Milliseconds())
+		return
+	}
+	fmt.Fprintf(r.out, "\nThis box is the node %s of %s, Ready after %.1f s. Ctrl-C stops it; containers run on.\n", s.Node, s.Server, s.Took.Seconds())
 }
 
 // joinToken reads what a node joins with: only a whole token tells it whom it may
@@ -65,7 +107,6 @@ func (p *parser) joinToken() pki.Token {
 	case err != nil:
 		p.errs = append(p.errs, err)
 	case text == "":
-		p.badf("token", "is missing, `skiff server` prints it")
 	default:
 		token, err := pki.ParseToken(text)
 		if err != nil {
@@ -74,6 +115,17 @@ func (p *parser) joinToken() pki.Token {
 		return token
 	}
 	return pki.Token{}
+}
+
+// needToken refuses a box that has not joined and names no token.
+func (p *parser) needToken(cfg daemon.Config) {
+	if p.String("token") != "" || p.String("token-file") != "" {
+		return
+	}
+	if m, err := datadir.ReadMarker(cfg.DataDir); err == nil && m != nil && m.Role == datadir.Agent {
+		return
+	}
+	p.badf("token", "is missing, `skiff server` prints it")
 }
 
 // checkServerURL checks the address of a server: https, a host, maybe a port,

@@ -12,6 +12,7 @@ import (
 // Dir is a data folder that this process works in.
 type Dir struct {
 	path   string
+	role   Role
 	lock   *os.File
 	marker Marker
 }
@@ -28,7 +29,7 @@ func Open(path string, as Role) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Dir{path: path}
+	d := &Dir{path: path, role: as}
 	if d.lock, err = Lock(path, as); err != nil {
 		return nil, err
 	}
@@ -52,6 +53,9 @@ func (d *Dir) open(made []string) error {
 		}
 	}
 	if err := m.checkVersion(d.path); err != nil {
+		return err
+	}
+	if err := m.checkRole(d.path, d.role); err != nil {
 		return err
 	}
 	d.marker = *m

@@ -25,6 +25,8 @@ type Marker struct {
 	// Skiff and Kubernetes name the version that used the folder last.
 	Skiff      string `json:"skiff"`
 	Kubernetes string `json:"kubernetes"`
+	// Role is that of the process that the folder is for, "" until it has served.
+	Role Role `json:"role,omitempty"`
 	// Node is the name of the node that the folder belongs to.
 	Node string `json:"node,omitempty"`
 	// Authority is the hash of the cluster's server authority, and Store the
@@ -94,6 +96,19 @@ func Usable(dir string) error {
 		return err
 	}
 	return m.checkVersion(dir)
+}
+
+// checkRole refuses a server's folder to an agent, and the other way round: either
+// would take the other's identities and pods for its own.
+func (m *Marker) checkRole(dir string, as Role) error {
+	is := m.Role
+	if is == "" && m.Store != "" {
+		is = Server // marked by a version that did not note it
+	}
+	if is == "" || is == as {
+		return nil
+	}
+	return fmt.Errorf("%s is that of a skiff %s, not of a skiff %s: choose another folder, or remove what is in it with `skiff uninstall`", dir, is, as)
 }
 
 func (m *Marker) encode() ([]byte, error) {

@@ -1,0 +1,195 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+
+	"skiff/agent"
+	"skiff/agent/join"
+	"skiff/agent/node"
+	"skiff/hostaddr"
+	"skiff/resident"
+	"skiff/server/client"
+	"skiff/server/clusterinfo"
+)
+
+// started is when the process began.
+var started = time.Now()
+
+// loopback is what a box without a cable is known by until it gets one: its pods
+// run all the same.
+var loopback = netip.MustParseAddr("127.0.0.1")
+
+// Run runs an agent until ctx ends, or a part of it cannot go on. It returns after
+// everything that it started has stopped; containers run on.
+//
+//	disk ─┬─ join: key, certificates ─┬─ certificates, cluster's news
+//	      └─ container runtime ───────┴─ node: agent, proxy, DNS
+//
+// It stops in the reverse order.
+func Run(ctx context.Context, cfg Config, observer Observer) error {
+	dir, err := cfg.openDataDir()
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	runtime := cfg.openRuntime(observer)
+	defer closeRuntime(runtime)
+	begin := time.Now()
+	member, err := join.Join(ctx, join.Config{
+		Dir: cfg.dir(), NodeName: cfg.NodeName, Server: cfg.Server, Token: cfg.Token, Logger: slog.Default(),
+	})
+	if err != nil {
+		return toldToStop(ctx, err)
+	}
+	observer.Step("joined", time.Since(begin))
+	info := member.Info()
+	if err := node.CheckHost(info.Overlay, info.ClusterCIDRs, info.ServiceCIDRs); err != nil {
+		return err
+	}
+	if err := cfg.mark(dir, member.AuthorityHash(), info); err != nil {
+		return err
+	}
+	d := &daemon{cfg: cfg, member: member, info: info, runtime: runtime, observer: observer}
+	if err := d.wire(); err != nil {
+		return err
+	}
+	return toldToStop(ctx, d.run(ctx))
+}
+
+// toldToStop drops the error of what ended because it was told to.
+func toldToStop(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// openRuntime opens the container runtime while the box joins; what it returns
+// waits for it.
+func (c *Config) openRuntime(observer Observer) func() (*node.Runtime, error) {
+	cfg := node.Config{DataDir: c.DataDir, RuntimeEndpoint: c.ContainerRuntimeEndpoint, Logger: slog.Default()}
+	open := sync.OnceValues(func() (*node.Runtime, error) {
+		begin := time.Now()
+		rt, err := node.OpenRuntime(cfg)
+		if err == nil {
+			observer.Step("container runtime", time.Since(begin))
+		}
+		return rt, err
+	})
+	go open() // closeRuntime waits for it
+	return open
+}
+
+func closeRuntime(open func() (*node.Runtime, error)) {
+	rt, err := open()
+	if err != nil {
+		return // its user has told
+	}
+	if err := rt.Close(); err != nil {
+		slog.Error("stopping was not clean", "err", err)
+	}
+}
+
+// daemon is an agent that has joined.
+type daemon struct {
+	cfg      Config
+	member   *join.Member
+	info     clusterinfo.Info
+	runtime  func() (*node.Runtime, error)
+	observer Observer
+
+	informers informers.SharedInformerFactory
+	node      *node.Node
+}
+
+// addresses are what the user named, or what the box has.
+func (d *daemon) addresses() ([]netip.Addr, error) {
+	if len(d.cfg.NodeIPs) > 0 {
+		return d.cfg.NodeIPs, nil
+	}
+	ips, err := hostaddr.Find(d.inCluster)
+	if errors.Is(err, hostaddr.ErrNone) {
+		slog.Warn("this box has no address besides loopback: it works for itself alone until it gets one")
+		return []netip.Addr{loopback}, nil
+	}
+	return ips, err
+}
+
+// inCluster tells whether an address is of the cluster's own ranges: a bridge of
+// an earlier run does not name the node.
+func (d *daemon) inCluster(a netip.Addr) bool {
+	contains := func(p netip.Prefix) bool { return p.Contains(a) }
+	return slices.ContainsFunc(d.info.ClusterCIDRs, contains) || slices.ContainsFunc(d.info.ServiceCIDRs, contains)
+}
+
+// wire puts the parts together: what is to know of one another is told here.
+func (d *daemon) wire() error {
+	ips, err := d.addresses()
+	if err != nil {
+		return err
+	}
+	d.member.SetAddresses(ips)
+	clients, err := kubernetes.NewForConfig(d.member.RESTConfig())
+	if err != nil {
+		return fmt.Errorf("make the agent's client: %w", err)
+	}
+	d.informers = client.Informers(clients)
+	c := d.informers.Core().V1()
+	d.node, err = node.New(d.cfg.nodeConfig(ips, d.info), agent.Deps{
+		Client: clients,
+		Nodes:  c.Nodes().Informer(), Services: c.Services().Informer(),
+		Certificate: d.member.ServingCertificate,
+		ClientCAs:   d.member.ClientCAs,
+		DefaultPod:  defaultPod,
+	}, d.informers)
+	if err != nil {
+		return err
+	}
+	d.member.OnInfo(d.clusterChanged)
+	return nil
+}
+
+// run works until ctx ends.
+func (d *daemon) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return d.member.Run(ctx) })
+	group.Go(func() error { return d.runTunnel(ctx) })
+	d.informers.StartWithContext(ctx)
+	group.Go(func() error { return d.node.Run(ctx, d.runtime, d.ready) })
+	group.Go(func() error {
+		<-ctx.Done()
+		d.observer.Stopping()
+		return nil
+	})
+	err := group.Wait()
+	d.informers.Shutdown()
+	return err
+}
+
+// ready tells that the node is, and hands back the memory of the start.
+func (d *daemon) ready() {
+	d.observer.Ready(Summary{Node: d.cfg.NodeName, Server: "https://" + d.member.Servers()[0], Took: time.Since(started)})
+	if err := resident.Release(); err != nil {
+		slog.Warn("memory that only the start needed stays in use", "err", err)
+	}
+}
+
+// clusterChanged says what a running node does not follow.
+func (d *daemon) clusterChanged(now clusterinfo.Info) {
+	was := d.info
+	was.Servers, was.ClientCA = now.Servers, now.ClientCA
+	if !was.Equal(now) {
+		slog.Warn("the cluster's networks or domain have changed, restart this agent to follow them")
+	}
+}
