@@ -36,8 +36,8 @@ build: payload ## build bin/skiff, one executable without dynamic libraries
 	$(GOBUILD) -o bin/skiff .
 
 .PHONY: quickstart
-quickstart: build ## start a cluster here, with an example application on it
-	@scripts/quickstart
+quickstart: build ## start a cluster of NODES=1 here, with an example application on it
+	@QUICKSTART_NODES=$(NODES) scripts/quickstart
 
 .PHONY: test
 test: build ## lint, unit, integration and end-to-end tests; needs root
