@@ -138,6 +138,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	g.Go(func() error { return quiet(ctx, a.keepNode(ctx)) })
 	g.Go(func() error { return quiet(ctx, a.keepLease(ctx)) })
 	g.Go(func() error { return quiet(ctx, a.followPods(ctx)) })
+	g.Go(func() error { return quiet(ctx, a.followServer(ctx)) })
 	g.Go(func() error { return quiet(ctx, a.rotator.Run(ctx)) })
 	if a.deps.Certificate != nil && a.cfg.Port > 0 {
 		g.Go(func() error { return quiet(ctx, a.serve(ctx)) })

@@ -12,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
+
+	"skiff/agent/backoff"
 )
 
 // nodeHandler keeps the node's object as last seen, and has it looked at when
@@ -78,13 +80,14 @@ func (a *Agent) statusSoon() {
 // register creates the node's object, or takes over the one that is there. It
 // tries until it succeeds, and returns false if ctx ends.
 func (a *Agent) register(ctx context.Context) bool {
+	var said backoff.Seldom
 	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 7*time.Second) {
 		n, err := a.registerOnce(ctx)
 		if err == nil {
 			a.see(n)
 			return true
 		}
-		if delay > time.Second && ctx.Err() == nil {
+		if delay > time.Second && ctx.Err() == nil && said.Due(time.Minute) {
 			a.log.Warn("cannot register the node", "node", a.cfg.NodeName, "err", err)
 		}
 		select {

@@ -25,7 +25,7 @@ func (h libraryHandler) Enabled(ctx context.Context, l slog.Level) bool {
 
 func (h libraryHandler) Handle(ctx context.Context, r slog.Record) error {
 	r.Level = h.lower(r.Level)
-	if endOfStream(r) {
+	if endOfStream(r) || slices.Contains(unwrittenEvents, r.Message) {
 		r.Level = slog.LevelDebug
 	}
 	if !h.next.Enabled(ctx, r.Level) {
@@ -48,6 +48,14 @@ var streamEnds = []string{
 	"Error on socket receive",
 	"Error proxying data from client to backend",
 	"Error proxying data from backend to client",
+}
+
+// unwrittenEvents are said for each event, and each try, while the API server is away;
+// that it is has been said.
+var unwrittenEvents = []string{
+	"Unable to write event (may retry after sleeping)",
+	"Unable to write event (retry limit exceeded!)",
+	"Unable to write event (broadcaster is shut down)",
 }
 
 // streamFailures begin the errors of streams that their client is told as well: a

@@ -17,6 +17,7 @@ func TestLibrariesLogWhatMatters(t *testing.T) {
 	klog.Background().Info("Can't get CPU or zone information for node")
 	klog.Background().Error(errors.New("use of closed network connection"), "Error on socket receive")
 	klog.Background().Error(errors.New(`error executing command in container: no such file`), "Unhandled Error")
+	klog.Background().Error(errors.New("connection refused"), "Unable to write event (may retry after sleeping)")
 	if out.Len() > 0 {
 		t.Errorf("logged %s", out.String())
 	}

@@ -12,8 +12,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
-
-	"skiff/agent/container"
 )
 
 // retryDown is how long a teardown that failed waits.
@@ -145,7 +143,7 @@ func (w *worker) deleteObject() {
 	if w.writing || w.needsWrite() {
 		return
 	}
-	if !w.ready("delete") {
+	if !w.ready(opDelete) {
 		return
 	}
 	pod, m := w.pod, w.m
@@ -158,13 +156,15 @@ func (w *worker) deleteObject() {
 			switch {
 			case err == nil, apierrors.IsNotFound(err), apierrors.IsConflict(err):
 				// Other finalizers may hold the object; its removal will be seen.
-				w.retry("delete", time.Hour)
+				w.retry(opDelete, time.Hour)
 				if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 					w.removed = true
 				}
 			case m.ctx.Err() == nil:
-				w.log().Error("cannot delete the pod's object", "err", err)
-				w.retry("delete", retryDown)
+				if m.undeleted.Due(time.Minute) {
+					w.log().Error("cannot delete the pod's object", "err", err)
+				}
+				w.retry(opDelete, retryDown)
 			}
 		}
 	})
@@ -179,50 +179,4 @@ func (w *worker) forgetPod() {
 	m.crashes.ForgetPrefix(string(w.uid) + "/")
 	m.setups.ForgetPrefix(string(w.uid))
 	w.finished = true
-}
-
-// syncOrphan removes what runs without an object, once it is certain that there
-// is none: the object may have come while the runtime was looked at.
-func (w *worker) syncOrphan() {
-	w.m.mu.Lock()
-	complete := w.m.complete
-	w.m.mu.Unlock()
-	if complete && w.pending() {
-		return
-	}
-	if len(w.view.sandboxes)+len(w.view.containers) == 0 && complete {
-		w.finished = true
-		return
-	}
-	if !complete {
-		return
-	}
-	w.pod = podFromView(w.uid, w.view)
-	w.removed = true
-	w.log().Info("removing a pod that is gone from the API")
-	w.end = &ending{}
-	w.syncEnd()
-}
-
-// podFromView rebuilds from labels and annotations what is needed to stop an
-// orphan in good order.
-func podFromView(uid types.UID, v view) *corev1.Pod {
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: uid}}
-	labels := map[string]string{}
-	for _, s := range v.sandboxes {
-		labels = s.Labels
-	}
-	for i := range v.containers {
-		c := &v.containers[i]
-		labels = c.Labels
-		pod.Spec.Containers = append(pod.Spec.Containers, containerFromAnnotations(c))
-		if pod.Spec.TerminationGracePeriodSeconds == nil {
-			pod.Spec.TerminationGracePeriodSeconds = parseSeconds(c.Annotations[container.AnnotationGracePeriod])
-		}
-		if pod.DeletionGracePeriodSeconds == nil {
-			pod.DeletionGracePeriodSeconds = parseSeconds(c.Annotations[container.AnnotationDeletionGracePeriod])
-		}
-	}
-	pod.Name, pod.Namespace = labels[container.LabelPodName], labels[container.LabelPodNamespace]
-	return pod
 }

@@ -58,6 +58,9 @@ type Manager struct {
 	probes  *probe.Manager
 	crashes *backoff.Backoff
 	setups  *backoff.Backoff
+	// What the log says once a minute, and not for each pod, of a server that does
+	// not answer.
+	unwritten, undeleted backoff.Seldom
 
 	ctx    context.Context
 	cancel context.CancelFunc

@@ -19,6 +19,7 @@ const (
 	opStart   = "start"
 	opReset   = "reset"
 	opDown    = "down"
+	opDelete  = "delete"
 )
 
 // beginSetup makes the pod's cgroup and volumes, or brings its volumes up to

@@ -30,6 +30,8 @@ type worker struct {
 	// removed tells that the object is gone from the API, or the file for a
 	// static pod.
 	removed bool
+	// disowned tells that the API has no pod of what was found in the runtime.
+	disowned bool
 	// mirror is the API's object of a static pod.
 	mirror    *corev1.Pod
 	mirroring bool

@@ -79,10 +79,25 @@ func (w *worker) endWrite(updated *corev1.Pod, err error) {
 	case w.m.ctx.Err() == nil:
 		w.writeDelay = min(max(2*w.writeDelay, 200*time.Millisecond), maxWriteDelay)
 		w.writeAfter = time.Now().Add(w.writeDelay)
-		if w.writeDelay >= 10*time.Second {
+		if w.writeDelay >= 10*time.Second && w.m.unwritten.Due(time.Minute) {
 			w.log().Warn("cannot write the pod's status", "err", err)
 		}
 	}
+}
+
+// ServerBack tells that the API server answers again after it did not: what waits to
+// be told it is told now.
+func (m *Manager) ServerBack() {
+	m.each(func(w *worker) {
+		w.post(func(w *worker) {
+			w.writeDelay, w.writeAfter = 0, time.Time{}
+			for _, op := range []string{opSetup, opOwner, opDelete} {
+				if !w.finished && !w.retryAt[op].After(time.Now().Add(maxWriteDelay)) {
+					delete(w.retryAt, op)
+				}
+			}
+		})
+	})
 }
 
 // patchStatus writes the difference between the object's status and the new one,
