@@ -15,6 +15,10 @@ func (a *Agent) followServer(ctx context.Context) error {
 		case <-a.deps.Memory.Back():
 			a.pods.ServerBack()
 			a.statusSoon()
+			select {
+			case a.leaseNow <- struct{}{}:
+			default: // it is about to
+			}
 		}
 	}
 }

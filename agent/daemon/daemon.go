@@ -17,9 +17,9 @@ import (
 	"skiff/agent"
 	"skiff/agent/join"
 	"skiff/agent/node"
+	"skiff/agent/offline"
 	"skiff/hostaddr"
 	"skiff/resident"
-	"skiff/server/client"
 	"skiff/server/clusterinfo"
 )
 
@@ -61,10 +61,14 @@ func Run(ctx context.Context, cfg Config, observer Observer) error {
 		return err
 	}
 	d := &daemon{cfg: cfg, member: member, info: info, runtime: runtime, observer: observer}
-	if err := d.wire(); err != nil {
+	if d.store, err = offline.Open(cfg.dir(), member.Key(), slog.Default()); err != nil {
 		return err
 	}
-	return toldToStop(ctx, d.run(ctx))
+	err = d.wire()
+	if err == nil {
+		err = toldToStop(ctx, d.run(ctx))
+	}
+	return errors.Join(err, d.store.Close())
 }
 
 // toldToStop drops the error of what ended because it was told to.
@@ -109,6 +113,8 @@ type daemon struct {
 	runtime  func() (*node.Runtime, error)
 	observer Observer
 
+	// store is what is known of the cluster while the server is away.
+	store     *offline.Store
 	informers informers.SharedInformerFactory
 	node      *node.Node
 }
@@ -144,11 +150,12 @@ func (d *daemon) wire() error {
 	if err != nil {
 		return fmt.Errorf("make the agent's client: %w", err)
 	}
-	d.informers = client.Informers(clients)
+	d.informers = d.store.Factory(clients, d.cfg.NodeName)
 	c := d.informers.Core().V1()
 	d.node, err = node.New(d.cfg.nodeConfig(ips, d.info), agent.Deps{
 		Client: clients,
-		Nodes:  c.Nodes().Informer(), Services: c.Services().Informer(),
+		Pods:   c.Pods().Informer(), Nodes: c.Nodes().Informer(), Services: c.Services().Informer(),
+		Memory:      d.store,
 		Certificate: d.member.ServingCertificate,
 		ClientCAs:   d.member.ClientCAs,
 		DefaultPod:  defaultPod,
