@@ -1,12 +1,16 @@
 package node
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 
@@ -36,6 +40,7 @@ func (n *Node) makeOverlay(factory informers.SharedInformerFactory) error {
 	}
 	n.overlay, err = overlay.New(overlay.Config{
 		NodeName: n.cfg.Agent.NodeName, Mode: mode, Link: in.Overlay(), MTU: n.cfg.MTU,
+		KeyFile: filepath.Join(n.cfg.DataDir, "agent", "wireguard.key"), PublishKey: n.publishKey,
 		OnMTU: n.adoptMTU, OnProblem: n.tellProblem, Logger: n.cfg.Logger,
 	}, factory.Core().V1().Nodes().Informer())
 	return err
@@ -56,6 +61,17 @@ func (n *Node) adoptMTU(mtu int) {
 	if err := n.network.setMTU(mtu); err != nil {
 		n.cfg.Logger.Error("pods keep the MTU that they had", "mtu", mtu, "err", err)
 	}
+}
+
+// publishKey writes the key that other nodes know this one's wireguard link by
+// into the node's object.
+func (n *Node) publishKey(ctx context.Context, key string) error {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{overlay.KeyAnnotation: key}}})
+	if err != nil {
+		return err
+	}
+	_, err = n.deps.Client.CoreV1().Nodes().Patch(ctx, n.cfg.Agent.NodeName, types.MergePatchType, patch, metav1.PatchOptions{})
+	return err
 }
 
 // tellProblem lets `kubectl describe node` tell that pods of other nodes are out of

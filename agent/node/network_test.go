@@ -7,8 +7,26 @@ import (
 	"slices"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"skiff/agent"
 	"skiff/proxy/overlay"
 )
+
+func TestPublishKey(t *testing.T) {
+	there := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "a", Annotations: map[string]string{"other": "stays"}}}
+	client := fake.NewClientset(there)
+	n := &Node{cfg: Config{Agent: agent.Config{NodeName: "a"}}, deps: agent.Deps{Client: client}}
+	if err := n.publishKey(t.Context(), "KEY"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := client.CoreV1().Nodes().Get(t.Context(), "a", metav1.GetOptions{})
+	if err != nil || got.Annotations[overlay.KeyAnnotation] != "KEY" || got.Annotations["other"] != "stays" {
+		t.Errorf("annotations are %v, %v", got.Annotations, err)
+	}
+}
 
 func TestNetwork(t *testing.T) {
 	var written []string

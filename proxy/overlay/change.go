@@ -21,6 +21,8 @@ func (t *tables) Add(i Item) error {
 		return t.onLink(func(l netlink.Link) error {
 			return t.h.AddrReplace(l, &netlink.Addr{IPNet: ipNet(i.Prefix)})
 		})
+	case Peer:
+		return t.setPeer(i)
 	case Forward:
 		return t.onLink(func(l netlink.Link) error { return t.h.NeighSet(i.entry(l)) })
 	case Neighbour:
@@ -50,6 +52,8 @@ func (t *tables) Remove(i Item) error {
 		err = t.onLink(t.h.LinkDel)
 	case Address:
 		err = t.onLink(func(l netlink.Link) error { return t.h.AddrDel(l, &netlink.Addr{IPNet: ipNet(i.Prefix)}) })
+	case Peer:
+		err = t.removePeer(i)
 	case Forward:
 		err = t.onLink(func(l netlink.Link) error { return t.h.NeighDel(i.entry(l)) })
 	case Neighbour:
@@ -78,12 +82,20 @@ func (t *tables) onLink(do func(netlink.Link) error) error {
 // ErrUnsupported tells that the kernel lacks what a mode needs.
 var ErrUnsupported = errors.New("this kernel cannot make such links")
 
+func unsupported(kind string) error {
+	return fmt.Errorf("%w: load the module (modprobe %s), or choose another --overlay", ErrUnsupported, kind)
+}
+
 func (t *tables) addLink(l Link) error {
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.MTU, attrs.Flags, attrs.HardwareAddr = t.link, l.MTU, net.FlagUp, l.MAC[:]
+	attrs.Name, attrs.MTU = t.link, l.MTU
+	if l.Type == "wireguard" {
+		return t.addWireguard(attrs)
+	}
+	attrs.Flags, attrs.HardwareAddr = net.FlagUp, l.MAC[:]
 	err := t.h.LinkAdd(&netlink.Vxlan{LinkAttrs: attrs, VxlanId: VNI, Port: Port})
 	if errors.Is(err, unix.EOPNOTSUPP) {
-		return fmt.Errorf("%w: load the module (modprobe %s), or choose another --overlay", ErrUnsupported, l.Type)
+		return unsupported(l.Type)
 	}
 	if !errors.Is(err, unix.EEXIST) {
 		return err
@@ -98,6 +110,9 @@ func (t *tables) addLink(l Link) error {
 func (t *tables) setLink(l netlink.Link, to Link) error {
 	var errs []error
 	a := l.Attrs()
+	if to.Type == "wireguard" {
+		errs = append(errs, t.setKey())
+	}
 	if toMAC(a.HardwareAddr) != to.MAC {
 		errs = append(errs, t.h.LinkSetHardwareAddr(l, to.MAC[:]))
 	}

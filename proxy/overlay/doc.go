@@ -6,10 +6,13 @@
 //	          a forwarding entry. Nothing is flooded and nothing learned.
 //	host-gw   for each block a route by the other node's address, which must be
 //	          on a network that both are in.
+//	wireguard one link; for each other node a peer, for each of its blocks a route.
+//	          A node behind NAT calls the others, and keeps the way back open.
 //	none      nothing: another program, or the network's routers, do it.
 //
 // What each node needs of another one follows from the other's Node object alone:
-// so the address (MAC) of a vxlan link follows from the node's block.
+// so the address (MAC) of a vxlan link follows from the node's block, and the
+// public key for wireguard is an annotation of it.
 //
 // # How it works
 //

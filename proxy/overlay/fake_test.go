@@ -72,7 +72,7 @@ func (f *fake) possible(i Item) error {
 		return nil
 	case f.foreign[r.Dst]:
 		return unix.EEXIST
-	case r.OnLink:
+	case r.OnLink || r.Dev == testLink:
 		if _, there := f.state[Address{netip.PrefixFrom(r.Src, r.Src.BitLen())}.Key()]; !link || !there {
 			return unix.EINVAL
 		}

@@ -18,6 +18,7 @@ type Kind int
 const (
 	KindLink Kind = iota
 	KindAddress
+	KindPeer
 	KindForward
 	KindNeighbour
 	KindRoute
@@ -30,12 +31,14 @@ type Key struct {
 	Prefix netip.Prefix
 	MAC    MAC
 	Metric int
+	// Peer is a public key, in text.
+	Peer string
 }
 
 func (k Key) compare(o Key) int {
 	return cmp.Or(
 		cmp.Compare(k.Kind, o.Kind), k.Prefix.Addr().Compare(o.Prefix.Addr()), cmp.Compare(k.Prefix.Bits(), o.Prefix.Bits()),
-		bytes.Compare(k.MAC[:], o.MAC[:]), cmp.Compare(k.Metric, o.Metric),
+		bytes.Compare(k.MAC[:], o.MAC[:]), cmp.Compare(k.Metric, o.Metric), cmp.Compare(k.Peer, o.Peer),
 	)
 }
 
@@ -83,6 +86,8 @@ type Link struct {
 	MAC MAC
 	MTU int
 	Up  bool
+	// PublicKey is that of a wireguard link.
+	PublicKey string
 }
 
 // Key implements Item.
@@ -94,7 +99,11 @@ func (l Link) String() string {
 	if l.Up {
 		state = "up"
 	}
-	return fmt.Sprintf("link %s %s %s address %s mtu %d %s", l.Name, l.Type, l.Fixed, l.MAC, l.MTU, state)
+	address := l.MAC.String()
+	if l.PublicKey != "" {
+		address = l.PublicKey
+	}
+	return fmt.Sprintf("link %s %s %s address %s mtu %d %s", l.Name, l.Type, l.Fixed, address, l.MTU, state)
 }
 
 // Address is one of the overlay's link.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"skiff/hostnet"
 	"skiff/netdump"
@@ -19,6 +20,9 @@ import (
 type tables struct {
 	link string
 	h    *netlink.Handle
+	// wg configures wireguard links, with the private key; nil in other modes.
+	wg      device
+	private wgtypes.Key
 }
 
 // openTables opens the tables; link is the name of the overlay's own link.
@@ -30,7 +34,12 @@ func openTables(link string) (*tables, error) {
 	return &tables{link: link, h: h}, nil
 }
 
-func (t *tables) close() { t.h.Close() }
+func (t *tables) close() {
+	t.h.Close()
+	if t.wg != nil {
+		_ = t.wg.Close() // nothing is buffered
+	}
+}
 
 // Read implements Kernel.
 func (t *tables) Read() (State, Underlay, error) {
@@ -114,6 +123,9 @@ func (t *tables) readLink(s State, l netlink.Link) error {
 			s.put(Neighbour{Addr: addr, MAC: toMAC(n.HardwareAddr)})
 		}
 	}
+	if l.Type() == "wireguard" {
+		return t.readDevice(s)
+	}
 	forwards, err := netdump.Whole(func() ([]netlink.Neigh, error) { return t.h.NeighList(a.Index, unix.AF_BRIDGE) })
 	if err != nil {
 		return fmt.Errorf("list forwarding entries of %s: %w", a.Name, err)
@@ -128,7 +140,7 @@ func (t *tables) readLink(s State, l netlink.Link) error {
 
 // mine tells whether a link is the overlay's, and no other thing of its name.
 func (t *tables) mine(l netlink.Link) bool {
-	return l.Attrs().Name == t.link && l.Type() == "vxlan"
+	return l.Attrs().Name == t.link && (l.Type() == "vxlan" || l.Type() == "wireguard")
 }
 
 // fixedOf describes what cannot be changed in place.

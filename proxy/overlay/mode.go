@@ -11,13 +11,14 @@ type Mode string
 
 // The modes; see the package's comment.
 const (
-	VXLAN  Mode = "vxlan"
-	HostGW Mode = "host-gw"
-	None   Mode = "none"
+	VXLAN     Mode = "vxlan"
+	HostGW    Mode = "host-gw"
+	WireGuard Mode = "wireguard"
+	None      Mode = "none"
 )
 
 // Modes are all of them, the default one first.
-var Modes = []Mode{VXLAN, HostGW, None}
+var Modes = []Mode{VXLAN, HostGW, WireGuard, None}
 
 // ParseMode reads the name of a mode; "" is the default.
 func ParseMode(name string) (Mode, error) {
@@ -46,6 +47,8 @@ func (m Mode) overhead(v6 bool) int {
 	switch m {
 	case VXLAN:
 		bytes = 14 + 8 + 8 + 20 // Ethernet, vxlan, UDP, IPv4
+	case WireGuard:
+		bytes = 32 + 8 + 20 // header and tag, UDP, IPv4
 	default:
 		return 0
 	}

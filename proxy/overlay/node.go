@@ -7,6 +7,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
+// KeyAnnotation is where a node publishes its public key for wireguard.
+const KeyAnnotation = "skiff.io/wireguard-public-key"
+
 // Node is what the overlay needs to know of a node.
 type Node struct {
 	Name string
@@ -14,12 +17,14 @@ type Node struct {
 	Addresses []netip.Addr
 	// Blocks are its pods' addresses.
 	Blocks []netip.Prefix
+	// PublicKey is that of its wireguard link, "" if it has published none.
+	PublicKey string
 }
 
 // nodeOf reads a Node object. What is no address or block is left out, and so is
 // loopback, which a box without a cable is known by.
 func nodeOf(o *corev1.Node) Node {
-	n := Node{Name: o.Name}
+	n := Node{Name: o.Name, PublicKey: o.Annotations[KeyAnnotation]}
 	for _, a := range o.Status.Addresses {
 		if addr, err := netip.ParseAddr(a.Address); err == nil && a.Type == corev1.NodeInternalIP && !addr.IsLoopback() {
 			n.Addresses = append(n.Addresses, addr)
@@ -38,7 +43,7 @@ func nodeOf(o *corev1.Node) Node {
 }
 
 func (n Node) equal(o Node) bool {
-	return n.Name == o.Name && slices.Equal(n.Addresses, o.Addresses) && slices.Equal(n.Blocks, o.Blocks)
+	return n.Name == o.Name && n.PublicKey == o.PublicKey && slices.Equal(n.Addresses, o.Addresses) && slices.Equal(n.Blocks, o.Blocks)
 }
 
 // whole tells whether all is known that pods on the node can be reached by.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +24,11 @@ type Config struct {
 	Link string
 	// MTU of the pods' links, 0 for what fits into the uplink's packets.
 	MTU int
+	// KeyFile holds this node's private key for wireguard; it is made if it is
+	// not there.
+	KeyFile string
+	// PublishKey makes the key the value of this node's KeyAnnotation.
+	PublishKey func(ctx context.Context, key string) error
 	// OnMTU is told what the pods' links can have, at first and when that changes.
 	// Nil is nobody.
 	OnMTU func(int)
@@ -47,6 +53,10 @@ type Overlay struct {
 	underlay Underlay
 	mtu      int
 	problems []string
+	// publicKey is this node's, for wireguard; published are the other nodes'
+	// endpoints as they were last set from their objects.
+	publicKey string
+	published map[Key]netip.AddrPort
 }
 
 // New returns an Overlay over an informer of all nodes, which somebody else runs.
@@ -79,6 +89,11 @@ func (o *Overlay) Run(ctx context.Context, ready func()) error {
 	}
 	defer t.close()
 	o.kernel = t
+	if o.cfg.Mode == WireGuard {
+		if err := o.openWireguard(t); err != nil {
+			return fmt.Errorf("overlay wireguard: %w", err)
+		}
+	}
 	events, err := watchKernel(ctx, o.cfg.Link)
 	if err != nil {
 		return err
@@ -109,7 +124,7 @@ func (o *Overlay) loop(ctx context.Context, events <-chan event, ready func()) e
 			}
 			o.have = nil
 		}
-		if err := o.sync(); err != nil {
+		if err := o.sync(ctx); err != nil {
 			o.have = nil
 			retry.Reset(delay)
 			delay = min(2*delay, lastRetry)
@@ -125,7 +140,7 @@ func (o *Overlay) loop(ctx context.Context, events <-chan event, ready func()) e
 
 // sync makes one pass: it looks at the nodes and, if it does not know it, at the
 // kernel, and acts on the difference.
-func (o *Overlay) sync() error {
+func (o *Overlay) sync(ctx context.Context) error {
 	self, others := o.snapshot()
 	if o.have == nil {
 		have, underlay, err := o.kernel.Read()
@@ -148,9 +163,10 @@ func (o *Overlay) sync() error {
 			o.cfg.OnMTU(mtu)
 		}
 	}
-	p := planner{link: o.cfg.Link, mode: o.cfg.Mode, self: self, others: others, underlay: o.underlay, mtu: max(mtu, LeastMTU)}
+	p := planner{link: o.cfg.Link, mode: o.cfg.Mode, self: self, others: others, underlay: o.underlay, mtu: max(mtu, LeastMTU), publicKey: o.publicKey}
 	want, more := p.plan()
-	err = reconcile(o.kernel, o.have, want)
+	o.keepRoamed(want)
+	err = errors.Join(o.publish(ctx, self), reconcile(o.kernel, o.have, want))
 	o.have = want
 	if len(want) > 0 {
 		err = errors.Join(err, enableForwarding())

@@ -196,7 +196,7 @@ func (n node) run(t *testing.T, mode Mode, other node, peer netns.NsHandle) *net
 	o.kernel = tables
 	o.learn(n.overlayNode())
 	o.learn(other.overlayNode())
-	b.must(o.sync())
+	b.must(o.sync(t.Context()))
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(pod)})
 	b.must(err)
 	return conn
@@ -254,7 +254,7 @@ func TestStaleLink(t *testing.T) {
 		o.kernel = b
 		o.learn(node{"a", "192.0.2.1", "10.42.0.0/24"}.overlayNode())
 		o.learn(node{"b", "192.0.2.2", "10.42.1.0/24"}.overlayNode())
-		if err := o.sync(); err != nil {
+		if err := o.sync(t.Context()); err != nil {
 			t.Errorf("another %s: %v", what, err)
 		}
 		state, _, err := b.Read()
@@ -282,14 +282,14 @@ func TestProblemsAreToldOnce(t *testing.T) {
 	o.learn(node{"b", "192.0.2.2", "10.42.1.0/24"}.overlayNode())
 	k.fail = func(Item) error { return fmt.Errorf("%w: load the module", ErrUnsupported) }
 	for range 3 {
-		if err := o.sync(); err == nil {
+		if err := o.sync(t.Context()); err == nil {
 			t.Fatal("no error")
 		}
 		o.have = nil
 	}
 	k.fail = func(Item) error { return nil }
 	for range 2 {
-		if err := o.sync(); err != nil {
+		if err := o.sync(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -372,7 +372,7 @@ func Benchmark(b *testing.B) {
 				return o
 			}
 			run := func(o *Overlay) {
-				if err := o.sync(); err != nil {
+				if err := o.sync(b.Context()); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -29,16 +29,21 @@ type planner struct {
 	others   []Node
 	underlay Underlay
 	mtu      int
+	// publicKey is this node's, for wireguard.
+	publicKey string
 }
 
 // plan returns the wanted state, and what keeps it from being whole, a line each.
 func (p planner) plan() (State, []string) {
 	others := slices.DeleteFunc(slices.Clone(p.others), func(n Node) bool { return !n.whole() || n.Name == p.self.Name })
+	slices.SortFunc(others, func(a, b Node) int { return strings.Compare(a.Name, b.Name) })
+	p.others = others
+	if p.mode == WireGuard {
+		return p.wireguard(), nil // also without others: whether the kernel can is known from the start
+	}
 	if len(others) == 0 {
 		return State{}, nil // there is nobody to reach
 	}
-	slices.SortFunc(others, func(a, b Node) int { return strings.Compare(a.Name, b.Name) })
-	p.others = others
 	switch p.mode {
 	case VXLAN:
 		return p.vxlan()
@@ -97,6 +102,23 @@ func (p planner) gateway(n Node, b netip.Prefix) (Route, bool) {
 		}
 	}
 	return Route{}, false
+}
+
+// wireguard: a node that has not published its key yet is about to.
+func (p planner) wireguard() State {
+	want := NewState(Link{Name: p.link, Type: "wireguard", Fixed: wireguardFixed, MTU: p.mtu, Up: true, PublicKey: p.publicKey})
+	p.addSources(want)
+	for _, n := range p.others {
+		to, blocks := n.address(p.self), p.reachable(n)
+		if n.PublicKey == "" || !to.IsValid() || len(blocks) == 0 {
+			continue
+		}
+		want.put(Peer{PublicKey: n.PublicKey, Endpoint: netip.AddrPortFrom(to, WireGuardPort), Allowed: joinPrefixes(blocks)})
+		for _, b := range blocks {
+			want.put(Route{Dst: b, Dev: p.link, Src: p.self.source(b), Metric: metric(b)})
+		}
+	}
+	return want
 }
 
 // addSources gives the overlay's link the addresses that the node's own processes
