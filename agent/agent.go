@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -59,11 +60,15 @@ type Agent struct {
 	statusNow chan struct{}
 	rotator   *logs.Rotator
 
-	mu         sync.Mutex
-	node       *corev1.Node
-	nodeImages []corev1.ContainerImage
-	cidrs      []string
-	cidrErr    error
+	mu   sync.Mutex
+	node *corev1.Node
+	// registered tells that the node's object was there in this run, deleted that
+	// it no longer is; lost is what it was known by.
+	registered, deleted bool
+	lost                types.UID
+	nodeImages          []corev1.ContainerImage
+	cidrs               []string
+	cidrErr             error
 }
 
 // New checks the configuration and makes what the agent needs on the node. It

@@ -106,6 +106,9 @@ func (k *keeper) look(ctx context.Context) time.Duration {
 		}
 		return wait
 	}
+	if a.gone() {
+		return checkPeriod
+	}
 	wait, k.notReady = min(wait, k.notReady), min(2*k.notReady, notReadyCheck)
 	return wait
 }
@@ -135,6 +138,9 @@ func (a *Agent) isReady() bool {
 // reports whether it did.
 func (a *Agent) writeStatus(ctx context.Context, due bool) (bool, error) {
 	have, err := a.Node()
+	if a.gone() {
+		return false, nil
+	}
 	if err != nil {
 		if !a.register(ctx) {
 			return false, ctx.Err()
@@ -152,9 +158,7 @@ func (a *Agent) writeStatus(ctx context.Context, due bool) (bool, error) {
 	}
 	updated, err := a.deps.Client.CoreV1().Nodes().Patch(ctx, a.cfg.NodeName, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
 	if apierrors.IsNotFound(err) {
-		a.mu.Lock()
-		a.node = nil
-		a.mu.Unlock()
+		a.lose(have.UID)
 	}
 	if err != nil {
 		return false, err

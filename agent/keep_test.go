@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -285,4 +287,33 @@ func TestSeeTheNewest(t *testing.T) {
 			t.Errorf("%s: version %s with %d blocks, news %v; want %+v", step.what, now.ResourceVersion, len(now.Spec.PodCIDRs), news, step)
 		}
 	}
+}
+
+// TestDeletedNodeStaysDeleted: it says so once, and registers at its next start;
+// an object that somebody else makes is taken up.
+func TestDeletedNodeStaysDeleted(t *testing.T) {
+	keep(t, fakert.Options{}, func(k *keeping) {
+		var said bytes.Buffer
+		k.a.log = slog.New(slog.NewTextHandler(&said, nil))
+		nodes := k.client.CoreV1().Nodes()
+		was := k.node()
+		if err := nodes.Delete(t.Context(), "n1", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Minute)
+		if _, err := nodes.Get(t.Context(), "n1", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+			t.Errorf("the node is there again: %v", err)
+		}
+		if strings.Count(said.String(), "this node was deleted from the cluster") != 1 || strings.Count(said.String(), "\n") != 1 {
+			t.Errorf("said:\n%s", said.String())
+		}
+		was.UID, was.ResourceVersion, was.Status = "another", "", corev1.NodeStatus{}
+		if _, err := nodes.Create(t.Context(), was, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if len(k.node().Status.Conditions) == 0 {
+			t.Error("the new object has no status")
+		}
+	})
 }

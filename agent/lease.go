@@ -24,6 +24,11 @@ func (a *Agent) keepLease(ctx context.Context) error {
 		case <-timer.C:
 		}
 		wait := a.leaseDuration() / 4
+		if a.gone() {
+			lease = nil
+			timer.Reset(wait)
+			continue
+		}
 		renewed, err := a.renewWithin(ctx, 2*wait, lease)
 		switch {
 		case err == nil:

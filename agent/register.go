@@ -32,9 +32,7 @@ func (a *Agent) nodeHandler() cache.ResourceEventHandler {
 				obj = tomb.Obj
 			}
 			if n, ok := obj.(*corev1.Node); ok && n.Name == a.cfg.NodeName {
-				a.mu.Lock()
-				a.node = nil
-				a.mu.Unlock()
+				a.lose(n.UID)
 				a.statusSoon()
 			}
 		},
@@ -54,6 +52,9 @@ func (a *Agent) see(n *corev1.Node) (news bool) {
 		if a.node.Spec.Unschedulable != n.Spec.Unschedulable {
 			a.events.nodeStatus(schedulable(n))
 		}
+	}
+	if !a.found(n) {
+		return false
 	}
 	if n.UID != "" && (a.node == nil || a.node.UID != n.UID) {
 		a.events.refer(n.Name, n.UID)
@@ -85,6 +86,9 @@ func (a *Agent) register(ctx context.Context) bool {
 		n, err := a.registerOnce(ctx)
 		if err == nil {
 			a.see(n)
+			a.mu.Lock()
+			a.registered = true
+			a.mu.Unlock()
 			return true
 		}
 		if delay > time.Second && ctx.Err() == nil && said.Due(time.Minute) {
