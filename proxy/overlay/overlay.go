@@ -77,6 +77,9 @@ func New(cfg Config, nodes cache.SharedIndexInformer) (*Overlay, error) {
 const (
 	firstRetry = time.Second
 	lastRetry  = time.Minute
+	// settle is how long changes of somebody else's are collected: they come in
+	// bursts, and each time all tables are read.
+	settle = 100 * time.Millisecond
 )
 
 // Run keeps the kernel's tables as the nodes want them until ctx ends. It leaves
@@ -112,6 +115,7 @@ func (o *Overlay) Run(ctx context.Context, ready func()) error {
 func (o *Overlay) loop(ctx context.Context, events <-chan event, ready func()) error {
 	retry := time.NewTimer(0)
 	defer retry.Stop()
+	var settled <-chan time.Time
 	for delay := firstRetry; ; {
 		select {
 		case <-ctx.Done():
@@ -119,10 +123,12 @@ func (o *Overlay) loop(ctx context.Context, events <-chan event, ready func()) e
 		case <-o.wake:
 		case <-retry.C:
 		case e := <-events:
-			if !e.concerns(o.underlay) {
-				continue
+			if settled == nil && e.concerns(o.underlay) {
+				settled = time.After(settle)
 			}
-			o.have = nil
+			continue
+		case <-settled:
+			o.have, settled = nil, nil
 		}
 		if err := o.sync(ctx); err != nil {
 			o.have = nil
@@ -184,13 +190,13 @@ func (o *Overlay) report(problems []string, err error) error {
 		if slices.Contains(o.problems, p) {
 			continue
 		}
-		o.cfg.Logger.Error("pods of other nodes may be out of reach", "overlay", o.cfg.Mode, "err", p)
+		o.cfg.Logger.Error("the pods' network is not as it should be", "overlay", o.cfg.Mode, "err", p)
 		if o.cfg.OnProblem != nil {
 			o.cfg.OnProblem(p)
 		}
 	}
 	if len(problems) == 0 && len(o.problems) > 0 {
-		o.cfg.Logger.Info("pods of other nodes are within reach again", "overlay", o.cfg.Mode)
+		o.cfg.Logger.Info("the pods' network is as it should be", "overlay", o.cfg.Mode)
 	}
 	o.problems = problems
 	return err

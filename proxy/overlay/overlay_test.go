@@ -136,10 +136,14 @@ func TestPacketsPass(t *testing.T) {
 			a, b := node{"a", "192.0.2.1", "10.42.0.0/24"}, node{"b", "192.0.2.2", "10.42.1.0/24"}
 			remote := make(chan *net.UDPConn)
 			go func() {
+				defer close(remote)
 				inNamespace(t) // another thread, another namespace
 				remote <- b.run(t, mode, a, here)
 			}()
 			server := <-remote
+			if server == nil {
+				return // it has told why
+			}
 			defer server.Close()
 			a.run(t, mode, b, netns.None()).Close()
 			go func() { // it sends back what comes
