@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
 
 	"skiff/proxy/dns"
 	"skiff/proxy/healthcheck"
@@ -31,6 +32,9 @@ type Config struct {
 	ServiceCIDRs  []netip.Prefix
 	ClusterDNS    []netip.Addr
 	ClusterDomain string
+	// Client reads the ConfigMap by which users configure DNS; nil leaves DNS
+	// without.
+	Client kubernetes.Interface
 	// DisableServices leaves the rules for services to another program,
 	// DisableDNS the cluster's DNS.
 	DisableServices, DisableDNS bool
@@ -67,7 +71,7 @@ func New(cfg Config, factory informers.SharedInformerFactory) (*Proxy, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.dns = dns.New(dns.Config{Domain: cfg.ClusterDomain, Listen: cfg.ClusterDNS, Source: source})
+		p.dns = dns.New(dns.Config{Domain: cfg.ClusterDomain, Listen: cfg.ClusterDNS, Source: source, Client: cfg.Client})
 	}
 	if cfg.DisableServices {
 		return p, nil

@@ -85,6 +85,14 @@ func (c *responseCache) put(q question, msg *dns.Msg) {
 	}
 }
 
+// clear forgets all answers.
+func (c *responseCache) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.entries)
+	c.recent.Init()
+}
+
 func (c *responseCache) remove(e *list.Element) {
 	c.recent.Remove(e)
 	delete(c.entries, e.Value.(*cached).question)

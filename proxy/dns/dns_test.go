@@ -46,7 +46,7 @@ func serve(t *testing.T, handler dns.HandlerFunc, objects ...runtime.Object) str
 		Domain: "cluster.local", Listen: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, Port: freePort(t),
 		ResolvConf: filepath.Join(t.TempDir(), "none"), Source: source,
 	})
-	s.handler.forward.servers = func() []string { return []string{upstream} }
+	s.handler.box = func() []string { return []string{upstream} }
 	s.handler.turn = func(int) int { return 0 }
 	run(t, s)
 	return fmt.Sprintf("127.0.0.1:%d", s.cfg.Port)

@@ -18,19 +18,25 @@ const upstreamTimeout = 2 * time.Second
 
 var errNoUpstream = errors.New("no upstream DNS server is configured")
 
-// forwarder asks other servers. It keeps in mind which one answered last, and
-// begins with that.
+// forwarder asks other servers. It keeps in mind which ones did not answer, and
+// asks them last for a while.
 type forwarder struct {
-	// servers returns the upstream servers, host:port.
-	servers func() []string
+	now func() time.Time
 
-	mu        sync.Mutex
-	preferred string
+	mu sync.Mutex
+	// silent is when a server did not answer.
+	silent map[string]time.Time
 }
 
-// ask returns the first answer that is one.
-func (f *forwarder) ask(ctx context.Context, req *dns.Msg) (*dns.Msg, error) {
-	servers := f.order()
+// silentFor is how long a server that did not answer is asked last.
+const silentFor = 30 * time.Second
+
+func newForwarder() *forwarder { return &forwarder{now: time.Now, silent: map[string]time.Time{}} }
+
+// ask returns the first answer that is one. The servers are asked in their order,
+// as resolv.conf(5) has it.
+func (f *forwarder) ask(ctx context.Context, req *dns.Msg, servers []string) (*dns.Msg, error) {
+	servers = f.order(servers)
 	if len(servers) == 0 {
 		return nil, errNoUpstream
 	}
@@ -38,9 +44,10 @@ func (f *forwarder) ask(ctx context.Context, req *dns.Msg) (*dns.Msg, error) {
 	for _, server := range servers {
 		resp, err := exchange(ctx, req, server)
 		if err == nil && resp.Rcode != dns.RcodeServerFailure && resp.Rcode != dns.RcodeRefused {
-			f.prefer(server)
+			f.heard(server)
 			return resp, nil
 		}
+		f.missed(server)
 		if err == nil {
 			err = fmt.Errorf("%s answers %s", server, dns.RcodeToString[resp.Rcode])
 		}
@@ -52,21 +59,34 @@ func (f *forwarder) ask(ctx context.Context, req *dns.Msg) (*dns.Msg, error) {
 	return nil, errors.Join(errs...)
 }
 
-func (f *forwarder) order() []string {
-	servers := f.servers()
+// order puts the servers that did not answer lately behind the others.
+func (f *forwarder) order(servers []string) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if i := slices.Index(servers, f.preferred); i > 0 {
-		servers = slices.Clone(servers)
-		servers[0], servers[i] = servers[i], servers[0]
+	if len(f.silent) == 0 || len(servers) < 2 {
+		return servers
 	}
+	now := f.now()
+	for server, since := range f.silent {
+		if age := now.Sub(since); age < 0 || age >= silentFor {
+			delete(f.silent, server)
+		}
+	}
+	servers = slices.Clone(servers)
+	slices.SortStableFunc(servers, func(a, b string) int { return f.silent[a].Compare(f.silent[b]) })
 	return servers
 }
 
-func (f *forwarder) prefer(server string) {
+func (f *forwarder) heard(server string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.preferred = server
+	delete(f.silent, server)
+}
+
+func (f *forwarder) missed(server string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.silent[server] = f.now()
 }
 
 // exchange asks over UDP, and over TCP if the answer did not fit.

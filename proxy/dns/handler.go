@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -20,8 +21,12 @@ type handler struct {
 	zone    *zone
 	cache   *responseCache
 	forward *forwarder
-	flights singleflight.Group
-	metrics *metrics
+	// box returns the servers that the box itself asks.
+	box func() []string
+	// settings are what users said; never nil.
+	settings atomic.Pointer[settings]
+	flights  singleflight.Group
+	metrics  *metrics
 	// turn chooses which of n addresses an answer begins with.
 	turn func(n int) int
 }
@@ -61,6 +66,7 @@ func (h *handler) respond(req *dns.Msg) *dns.Msg {
 	case dns.IsSubDomain(h.zone.origin, name):
 		h.fromZone(resp.SetReply(req), name, q)
 	case q.Qtype == dns.TypePTR && h.fromReverse(resp, req, name, q):
+	case h.fromHosts(resp, req, name, q):
 	default:
 		return h.fromOthers(req, name, q)
 	}
@@ -131,6 +137,11 @@ func (h *handler) fromReverse(resp, req *dns.Msg, name string, q dns.Question) b
 	}
 	records, ok := h.zone.reverse(name, addr)
 	if !ok {
+		for _, host := range h.settings.Load().names[addr] {
+			records = append(records, &dns.PTR{Hdr: header(name, dns.TypePTR), Ptr: host})
+		}
+	}
+	if len(records) == 0 {
 		return false
 	}
 	resp.SetReply(req)
@@ -138,6 +149,32 @@ func (h *handler) fromReverse(resp, req *dns.Msg, name string, q dns.Question) b
 	resp.Answer = records
 	restoreCase(resp.Answer, name, q.Name)
 	return true
+}
+
+// fromHosts answers for the names that users gave addresses.
+func (h *handler) fromHosts(resp, req *dns.Msg, name string, q dns.Question) bool {
+	addrs, ok := h.settings.Load().hosts[name]
+	if !ok {
+		return false
+	}
+	resp.SetReply(req)
+	resp.Authoritative, resp.RecursionAvailable = true, true
+	for _, addr := range addrs {
+		resp.Answer = append(resp.Answer, addressRecords(q.Name, q.Qtype, addr)...)
+	}
+	return true
+}
+
+// serversFor are the ones to ask about a name.
+func (h *handler) serversFor(name string) []string {
+	s := h.settings.Load()
+	if servers, ok := s.stubFor(name); ok {
+		return servers
+	}
+	if len(s.upstream) > 0 {
+		return s.upstream
+	}
+	return h.box()
 }
 
 func (h *handler) fromOthers(req *dns.Msg, name string, q dns.Question) *dns.Msg {
@@ -164,6 +201,7 @@ func (h *handler) lookUp(req *dns.Msg, key question) (*dns.Msg, error) {
 		h.metrics.hit()
 		return hit, nil
 	}
+	h.metrics.missed()
 	found, err, _ := h.flights.Do(key.name+"/"+dns.TypeToString[key.qtype]+map[bool]string{true: "/do"}[key.dnssec], func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 		defer cancel()
@@ -171,7 +209,7 @@ func (h *handler) lookUp(req *dns.Msg, key question) (*dns.Msg, error) {
 		ask.Id = dns.Id()
 		ask.RecursionDesired = true
 		ask.Question[0].Name = key.name
-		resp, err := h.forward.ask(ctx, ask)
+		resp, err := h.forward.ask(ctx, ask, h.serversFor(key.name))
 		if err != nil {
 			return nil, err
 		}

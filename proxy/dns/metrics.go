@@ -12,6 +12,7 @@ type metrics struct {
 	responses *prometheus.CounterVec
 	duration  prometheus.Histogram
 	hits      prometheus.Counter
+	misses    prometheus.Counter
 	failures  prometheus.Counter
 }
 
@@ -27,6 +28,9 @@ func newMetrics() *metrics {
 		hits: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "coredns_cache_hits_total", Help: "Questions about other zones that the cache answered.",
 		}),
+		misses: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "coredns_cache_misses_total", Help: "Questions about other zones that the cache did not answer.",
+		}),
 		failures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "skiff_dns_forward_failures_total", Help: "Questions that no upstream server answered.",
 		}),
@@ -39,6 +43,7 @@ func (m *metrics) served(rcode int, took time.Duration) {
 }
 
 func (m *metrics) hit()    { m.hits.Inc() }
+func (m *metrics) missed() { m.misses.Inc() }
 func (m *metrics) failed() { m.failures.Inc() }
 
 // Describe implements prometheus.Collector.
@@ -47,6 +52,7 @@ func (s *Server) Describe(ch chan<- *prometheus.Desc) {
 	m.responses.Describe(ch)
 	m.duration.Describe(ch)
 	m.hits.Describe(ch)
+	m.misses.Describe(ch)
 	m.failures.Describe(ch)
 }
 
@@ -56,5 +62,6 @@ func (s *Server) Collect(ch chan<- prometheus.Metric) {
 	m.responses.Collect(ch)
 	m.duration.Collect(ch)
 	m.hits.Collect(ch)
+	m.misses.Collect(ch)
 	m.failures.Collect(ch)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/miekg/dns"
 	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
 )
 
 // Config says what a Server answers, and where.
@@ -28,6 +29,8 @@ type Config struct {
 	// /etc/resolv.conf.
 	ResolvConf string
 	Source     Source
+	// Client reads the ConfigMap skiff-dns; without one there is none.
+	Client kubernetes.Interface
 }
 
 // Server answers DNS questions.
@@ -45,13 +48,16 @@ func New(cfg Config) *Server {
 		cfg.ResolvConf = "/etc/resolv.conf"
 	}
 	upstream := &resolvConf{path: cfg.ResolvConf, own: cfg.Listen, now: time.Now}
-	return &Server{cfg: cfg, handler: &handler{
+	s := &Server{cfg: cfg, handler: &handler{
 		zone:    &zone{origin: dns.CanonicalName(cfg.Domain), source: cfg.Source, servers: cfg.Listen},
 		cache:   newResponseCache(time.Now),
-		forward: &forwarder{servers: upstream.list},
+		forward: newForwarder(),
+		box:     upstream.list,
 		metrics: newMetrics(),
 		turn:    rand.IntN,
 	}}
+	s.configure(nil)
+	return s
 }
 
 // Run answers until ctx ends. ready is called when all addresses are listened
@@ -61,7 +67,13 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	if err != nil {
 		return err
 	}
-	var group errgroup.Group
+	group, follow := errgroup.Group{}, errgroup.Group{}
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() {
+		cancel()
+		_ = follow.Wait()
+	}()
+	follow.Go(func() error { return s.followConfig(ctx) })
 	for _, srv := range servers {
 		group.Go(srv.ActivateAndServe)
 	}
