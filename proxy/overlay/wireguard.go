@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -93,11 +94,11 @@ type device interface {
 
 // openWireguard makes t able to handle wireguard links, if the kernel is.
 func (o *Overlay) openWireguard(t *tables) error {
-	private, err := privateKey(o.cfg.KeyFile)
-	if err != nil {
+	if err := t.probeWireguard(); err != nil {
 		return err
 	}
-	if err := t.probeWireguard(); err != nil {
+	private, err := privateKey(o.cfg.KeyFile)
+	if err != nil {
 		return err
 	}
 	// Only now: the client looks for the kernel's side of it once.
@@ -139,6 +140,9 @@ func privateKey(path string) (wgtypes.Key, error) {
 	}
 	key, err := wgtypes.GeneratePrivateKey()
 	if err != nil {
+		return key, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return key, err
 	}
 	return key, atomicfile.Write(path, []byte(key.String()+"\n"), 0o600)

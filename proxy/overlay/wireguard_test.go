@@ -115,7 +115,7 @@ func TestPeers(t *testing.T) {
 
 // TestPrivateKey: it is made once, for nobody else to read.
 func TestPrivateKey(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "wireguard.key")
+	path := filepath.Join(t.TempDir(), "agent", "wireguard.key") // a server has no such folder
 	first, err := privateKey(path)
 	if err != nil {
 		t.Fatal(err)
