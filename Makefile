@@ -55,6 +55,10 @@ test-crash: ## kill the store 200 times, and cut its power 200 times
 lint: ## formatting, vet and staticcheck
 	@scripts/lint
 
+.PHONY: fleet
+fleet: build ## what up to 1,000 idle agents cost a server, for docs/footprint.md; needs root, takes 6 minutes
+	go test -run XXX -bench Fleet -benchtime 1x -timeout 20m ./test/bench
+
 .PHONY: bench
 bench: build ## the figures of store, API server, proxy, starts and pods on this machine; needs root
 	go test -run XXX -bench . ./store/cluster ./server/api ./proxy/nft
