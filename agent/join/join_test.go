@@ -105,7 +105,9 @@ func TestRefusals(t *testing.T) {
 		change func(t *testing.T, f *fakeServer, cfg *Config)
 		want   string
 	}{
-		"wrong token": {func(_ *testing.T, _ *fakeServer, cfg *Config) { cfg.Token.ID, cfg.Token.Secret = "aaaaaa", "aaaaaaaaaaaaaaaa" },
+		"wrong token": {func(_ *testing.T, _ *fakeServer, cfg *Config) {
+			cfg.Token.ID, cfg.Token.Secret = "aaaaaa", "aaaaaaaaaaaaaaaa"
+		},
 			"join: the server does not take the token with the id aaaaaa: it is wrong, has expired or was deleted; `skiff token create` on a server makes a new one"},
 		"revoked token": {func(_ *testing.T, f *fakeServer, cfg *Config) { f.revoked[cfg.Token.ID] = true },
 			"it is wrong, has expired or was deleted"},
