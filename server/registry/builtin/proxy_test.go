@@ -35,7 +35,7 @@ func (echo) Node(_ context.Context, name string) (*core.NodeAddress, error) {
 }
 
 // Network implements core.NodeConn.
-func (echo) Network() http.RoundTripper { return echo{} }
+func (echo) Network(string) http.RoundTripper { return echo{} }
 
 // TestProxy leads requests through the API server to pods, services and nodes.
 func TestProxy(t *testing.T) {
