@@ -75,6 +75,9 @@ type Deps struct {
 	// OnReady is called once, when the API has a status of this run's that says
 	// Ready; until then it may have the last run's. Nil is nobody.
 	OnReady func()
+	// Reconnect is called when the API server did not answer a renewal in time: the
+	// connection may be dead without anybody telling. Nil is nothing.
+	Reconnect func()
 	// DefaultPod fills in the defaults of a static pod's manifest. Nil leaves
 	// the manifest as it is.
 	DefaultPod func(*corev1.Pod)

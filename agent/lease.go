@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -37,6 +38,9 @@ func (a *Agent) keepLease(ctx context.Context) error {
 			// Somebody else wrote it, or it is gone: read it again.
 			lease = nil
 			failures++
+			if a.deps.Reconnect != nil && errors.Is(err, context.DeadlineExceeded) {
+				a.deps.Reconnect()
+			}
 			wait = min(100*time.Millisecond<<min(failures, 6), wait)
 			if failures == 5 {
 				a.log.Warn("cannot renew the node's lease", "node", a.cfg.NodeName, "err", err)

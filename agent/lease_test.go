@@ -3,12 +3,16 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 )
 
 // renewals runs keepLease for a node whose lease lasts for so long, and calls fn
@@ -60,5 +64,36 @@ func TestLeaseFollowsTheGrace(t *testing.T) {
 		if n := count(); n != 1 || a.leaseDuration() != defaultLease {
 			t.Errorf("%d renewals, a lease of %s", n, a.leaseDuration())
 		}
+	})
+}
+
+// What a transport says of a dead connection closes it, so that the next renewal
+// takes another.
+func TestDeadConnectionIsGivenUp(t *testing.T) {
+	client := fake.NewClientset()
+	dead := true
+	client.PrependReactor("*", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
+		if dead {
+			return true, nil, fmt.Errorf("Get: %w", context.DeadlineExceeded)
+		}
+		return false, nil, nil
+	})
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		closed := 0
+		a := &Agent{
+			cfg: Config{NodeName: "n1"}, log: slog.New(slog.DiscardHandler), leaseNow: make(chan struct{}, 1),
+			deps: Deps{Client: client, Reconnect: func() { closed++; dead = false }},
+		}
+		a.lease.Store(int64(4 * time.Second))
+		done := make(chan error, 1)
+		go func() { done <- a.keepLease(ctx) }()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if _, err := client.CoordinationV1().Leases("kube-node-lease").Get(ctx, "n1", metav1.GetOptions{}); err != nil || closed != 1 {
+			t.Errorf("closed %d times, then %v", closed, err)
+		}
+		cancel()
+		<-done
 	})
 }

@@ -113,6 +113,7 @@ func (c *Config) nodeConfig(ips []netip.Addr, info clusterinfo.Info) node.Config
 		Agent: agent.Config{
 			NodeName: c.NodeName, NodeIPs: ips, Labels: c.Labels, Taints: c.Taints,
 			ClusterDNS: info.ClusterDNS, ClusterDomain: info.ClusterDomain, DataDir: c.DataDir, Port: agent.DefaultPort,
+			LeaseDuration: info.NodeLease,
 		},
 		Proxy: proxy.Config{
 			NodeName: c.NodeName, NodeIPs: ips, PodCIDRs: info.ClusterCIDRs, ServiceCIDRs: info.ServiceCIDRs,

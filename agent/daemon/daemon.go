@@ -117,6 +117,8 @@ type daemon struct {
 	store     *offline.Store
 	informers informers.SharedInformerFactory
 	node      *node.Node
+	// atStart are the addresses that the node began with.
+	atStart []netip.Addr
 }
 
 // addresses are what the user named, or what the box has.
@@ -132,6 +134,26 @@ func (d *daemon) addresses() ([]netip.Addr, error) {
 	return ips, err
 }
 
+// followAddress has the node follow the box's address, until ctx ends. What users
+// fixed stays.
+func (d *daemon) followAddress(ctx context.Context) error {
+	if len(d.cfg.NodeIPs) > 0 {
+		return nil
+	}
+	last := d.atStart
+	return hostaddr.Watch(ctx, d.inCluster, func(ips []netip.Addr) {
+		if slices.Equal(ips, last) {
+			return
+		}
+		slog.Info("this box's address changed, following it", "from", last, "to", ips)
+		last = ips
+		d.member.SetAddresses(ips)
+		if err := d.node.SetNodeIPs(ips); err != nil {
+			slog.Error("not all of this node follows its new address; a restart makes it", "err", err)
+		}
+	})
+}
+
 // inCluster tells whether an address is of the cluster's own ranges: a bridge of
 // an earlier run does not name the node.
 func (d *daemon) inCluster(a netip.Addr) bool {
@@ -145,6 +167,7 @@ func (d *daemon) wire() error {
 	if err != nil {
 		return err
 	}
+	d.atStart = ips
 	d.member.SetAddresses(ips)
 	clients, err := kubernetes.NewForConfig(d.member.RESTConfig())
 	if err != nil {
@@ -158,6 +181,7 @@ func (d *daemon) wire() error {
 		Memory:      d.store,
 		Certificate: d.member.ServingCertificate,
 		ClientCAs:   d.member.ClientCAs,
+		Reconnect:   d.member.Reconnect,
 		DefaultPod:  defaultPod,
 	}, d.informers)
 	if err != nil {
@@ -171,6 +195,7 @@ func (d *daemon) wire() error {
 func (d *daemon) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return d.member.Run(ctx) })
+	group.Go(func() error { return d.followAddress(ctx) })
 	group.Go(func() error { return d.runTunnel(ctx) })
 	d.informers.StartWithContext(ctx)
 	group.Go(func() error { return d.node.Run(ctx, d.runtime, d.ready) })
@@ -195,7 +220,8 @@ func (d *daemon) ready() {
 // clusterChanged says what a running node does not follow.
 func (d *daemon) clusterChanged(now clusterinfo.Info) {
 	was := d.info
-	was.Servers, was.ClientCA = now.Servers, now.ClientCA
+	was.Servers, was.ClientCA, was.NodeLease = now.Servers, now.ClientCA, now.NodeLease
+	d.node.SetLeaseDuration(now.NodeLease)
 	if !was.Equal(now) {
 		slog.Warn("the cluster's networks or domain have changed, restart this agent to follow them")
 	}

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/connrotation"
 
 	"skiff/server/client"
 	"skiff/server/clusterinfo"
@@ -95,8 +96,11 @@ func open(cfg Config) (*Member, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
+	conns := connrotation.NewDialer(connrotation.DialFunc(cfg.Dial))
+	cfg.Dial = conns.DialContext
 	m := &Member{
-		cfg: cfg, log: cfg.Logger, kept: kept{cfg.Dir}, server: server, clock: &serverClock{}, share: rand.Float64(),
+		conns: conns,
+		cfg:   cfg, log: cfg.Logger, kept: kept{cfg.Dir}, server: server, clock: &serverClock{}, share: rand.Float64(),
 		wake: make(chan struct{}, 1),
 	}
 	m.reach.log = m.log

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/connrotation"
 
 	"skiff/server/clusterinfo"
 	"skiff/server/pki"
@@ -22,6 +23,8 @@ import (
 
 // Member is a node of a cluster. It is safe for concurrent use.
 type Member struct {
+	// conns are the connections to servers.
+	conns     *connrotation.Dialer
 	cfg       Config
 	log       *slog.Logger
 	kept      kept
@@ -109,11 +112,20 @@ func (m *Member) OnInfo(f func(clusterinfo.Info)) {
 	m.watchers = append(m.watchers, f)
 }
 
-// SetAddresses has the serving certificate be for these.
+// Reconnect closes all connections to servers: of one that is dead nobody tells
+// for minutes.
+func (m *Member) Reconnect() { m.conns.CloseAll() }
+
+// SetAddresses has the serving certificate be for these. Connections from other
+// addresses are given up.
 func (m *Member) SetAddresses(ips []netip.Addr) {
 	m.mu.Lock()
+	moved := len(m.addresses) > 0 && !slices.Equal(m.addresses, ips)
 	m.addresses = slices.Clone(ips)
 	m.mu.Unlock()
+	if moved {
+		m.Reconnect()
+	}
 	select {
 	case m.wake <- struct{}{}:
 	default:
