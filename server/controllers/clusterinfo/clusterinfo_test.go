@@ -27,7 +27,7 @@ func build(e controllertest.Env) ([]controller.Controller, error) {
 				ClusterCIDRs:  []netip.Prefix{netip.MustParsePrefix("10.42.0.0/16")},
 				ServiceCIDRs:  []netip.Prefix{netip.MustParsePrefix("10.43.0.0/16")},
 				ClusterDNS:    []netip.Addr{netip.MustParseAddr("10.43.0.10")},
-				ClusterDomain: "cluster.local", Overlay: "vxlan", Servers: []string{server.Load().(string)}, ClientCA: []byte("PEM"),
+				ClusterDomain: "cluster.local", Overlay: "vxlan", NodeLease: 40 * time.Second, Servers: []string{server.Load().(string)}, ClientCA: []byte("PEM"),
 			}
 		},
 		Changed: changed,
