@@ -86,5 +86,5 @@ func (s *Store) Wait(ctx context.Context, err error) (waited bool) {
 	if answered(err) {
 		return false
 	}
-	return wait(ctx, s.link.lost(err)) == nil
+	return wait(ctx, s.link.lost()) == nil
 }

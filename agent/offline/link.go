@@ -67,7 +67,7 @@ func (l *link) away() bool {
 
 // lost notes that the server has not answered, and returns what is closed when it
 // does.
-func (l *link) lost(err error) <-chan struct{} {
+func (l *link) lost() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.up != nil {
@@ -78,12 +78,12 @@ func (l *link) lost(err error) <-chan struct{} {
 	}
 	up := make(chan struct{})
 	l.up = up
-	l.wg.Go(func() { l.ask(err, up) })
+	l.wg.Go(func() { l.ask(up) })
 	return up
 }
 
 // ask asks the server until it answers.
-func (l *link) ask(why error, up chan struct{}) {
+func (l *link) ask(up chan struct{}) {
 	began := time.Now()
 	var said time.Time
 	for {
@@ -105,8 +105,8 @@ func (l *link) ask(why error, up chan struct{}) {
 		if answered(err) {
 			break
 		}
-		if why = err; said.IsZero() || time.Since(said) >= sayEvery {
-			l.log.Warn("the API server does not answer; this node goes on with what it knows", "since", began.Format(time.RFC3339), "err", why)
+		if said.IsZero() || time.Since(said) >= sayEvery {
+			l.log.Warn("the API server does not answer; this node goes on with what it knows", "since", began.Format(time.RFC3339), "err", err)
 			said = time.Now()
 		}
 	}
@@ -137,7 +137,7 @@ func call[T any](ctx context.Context, l *link, kept func() (T, bool), fn func(co
 		return result, true, err
 	}
 	if ctx.Err() == nil {
-		l.lost(err)
+		l.lost()
 	}
 	if have && ctx.Err() == nil {
 		return old, false, nil

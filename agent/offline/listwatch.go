@@ -2,7 +2,6 @@ package offline
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"time"
 
@@ -65,7 +64,7 @@ func (w *listWatch) ListWithContext(ctx context.Context, o metav1.ListOptions) (
 			w.fromDisk = w.fromDisk && err != nil
 			return list, err
 		}
-		lost := w.store.link.lost(err)
+		lost := w.store.link.lost()
 		if objects, ok := w.disk(); ok {
 			w.fromDisk = true
 			return w.listOf(objects)
@@ -96,7 +95,7 @@ func (w *listWatch) WatchWithContext(ctx context.Context, o metav1.ListOptions) 
 			return &owned{events, cancel}, nil
 		}
 		cancel()
-		lost := w.store.link.lost(err)
+		lost := w.store.link.lost()
 		if objects, ok := w.disk(); ok && initial {
 			w.fromDisk = true
 			return w.offline(ctx, append(asEvents(objects), w.endOfList())), nil
@@ -168,7 +167,8 @@ func (w *listWatch) endOfList() watch.Event {
 func (w *listWatch) offline(ctx context.Context, events []watch.Event) watch.Interface {
 	ctx, cancel := context.WithCancel(ctx)
 	out := make(chan watch.Event)
-	lost := w.store.link.lost(errStillAway)
+	// Should the server have come back since the disk was read, it is asked once more.
+	lost := w.store.link.lost()
 	w.store.wg.Go(func() {
 		defer close(out)
 		for _, e := range events {
@@ -193,10 +193,6 @@ func (w *listWatch) offline(ctx context.Context, events []watch.Event) watch.Int
 	})
 	return &diskWatch{out, cancel}
 }
-
-// errStillAway is why a watch of what the disk had waits, should the server have come
-// back since the disk was read: it is asked once more then.
-var errStillAway = errors.New("what is known is from the disk")
 
 // diskWatch is a watch without a server.
 type diskWatch struct {

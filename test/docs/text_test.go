@@ -56,20 +56,25 @@ func (c *cluster) exists(p *page, text string) error {
 
 // anyFlag tells whether any command of skiff has a flag.
 func (c *cluster) anyFlag(name string) error {
-	top, err := c.help()
-	if err != nil {
+	has, err := c.hasFlag(name)
+	if err != nil || has {
 		return err
 	}
-	for _, command := range top.commands {
-		h, err := c.help(command)
-		if err != nil {
-			return err
-		}
-		if slices.Contains(h.flags, name) {
-			return nil
+	return fmt.Errorf("no command of skiff has the flag --%s", name)
+}
+
+// hasFlag tells whether a command has a flag, or one of those below it.
+func (c *cluster) hasFlag(name string, command ...string) (bool, error) {
+	h, err := c.help(command...)
+	if err != nil || slices.Contains(h.flags, name) {
+		return err == nil, err
+	}
+	for _, below := range h.commands {
+		if has, err := c.hasFlag(name, append(slices.Clone(command), below)...); err != nil || has {
+			return has, err
 		}
 	}
-	return fmt.Errorf("no command of skiff has the flag --%s", name)
+	return false, nil
 }
 
 // ours tells whether a path that begins like one of the project's is there: below
