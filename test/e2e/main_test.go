@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 		"skiff":   func() { become(envNode, append([]string{os.Getenv(envBinary)}, os.Args[1:]...)) },
 		"inside":  func() { become(envNode, os.Args[1:]) },
 		"outside": func() { become(envOutside, os.Args[1:]) },
+		"on":      func() { become(envHost+os.Args[1], os.Args[2:]) },
 	})
 }
 
@@ -47,6 +48,7 @@ const (
 	envBinary  = "E2E_SKIFF"
 	envNode    = "E2E_NODE_NETNS"
 	envOutside = "E2E_OUTSIDE_NETNS"
+	envHost    = "E2E_NETNS_" // and the name of the host's node
 )
 
 // become enters the network namespace that a variable names, and is from there

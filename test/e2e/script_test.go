@@ -18,10 +18,13 @@ import (
 	"skiff/test/script"
 )
 
-// cluster is what the scripts run on: a server, and a host outside of the
-// cluster that reaches it and is reached by it.
+// cluster is what the scripts run on: a server, maybe further nodes, and a host
+// outside of the cluster that reaches it and is reached by it.
 type cluster struct {
+	lan           *host.Network
 	node, outside *host.Host
+	further       []*host.Host
+	names         *zone
 	client        kubernetes.Interface
 }
 
@@ -33,6 +36,8 @@ type cluster struct {
 //	skiff ARGS         the skiff that is tested
 //	inside COMMAND     any command, in the network of the node $NODE_IP
 //	outside COMMAND    the same, on the host $OUTSIDE_IP, which is no node
+//	on NODE COMMAND    the same, on the node of that name, whose address is $NODE_IP
+//	                   or $(NODE in capital letters)_IP
 //	probe              see package probe
 //
 // and find the images skiff.test/box:v1 and :v2 (busybox and probe), which differ
@@ -63,14 +68,11 @@ func (c *cluster) run(t *testing.T, pattern string) {
 
 func newCluster(t *testing.T, flags ...string) *cluster {
 	t.Helper()
-	lan := host.NewNetwork(t)
-	c := &cluster{outside: host.New(t, host.Config{Network: lan})}
-	c.node = host.New(t, host.Config{
-		// Whatever the node does not know leads to the host outside.
-		Network: lan, Gateway: c.outside.Addr,
-		ResolvConf: fmt.Sprintf("nameserver %s\nsearch lan.example\n", c.outside.Addr),
-	})
-	serveDNS(t, c.outside)
+	c := &cluster{lan: host.NewNetwork(t), names: newZone()}
+	c.outside = host.New(t, host.Config{Network: c.lan})
+	c.node = c.newHost(t, c.lan, "box")
+	c.names.serve(t, c.outside)
+	c.names.set(serverName+".", c.node.Addr)
 	program, err := build("skiff/test/e2e/probe")
 	if err == nil {
 		err = os.WriteFile(filepath.Join(c.node.Dir, "probe"), program, 0o755)
@@ -78,12 +80,47 @@ func newCluster(t *testing.T, flags ...string) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.node.Start(flags...)
+	c.node.Start(append(flags, "--tls-san", serverName)...)
 	importBox(t, c.node, "skiff.test/box:v2")
 	if c.client, err = kubernetes.NewForConfig(c.node.RESTConfig()); err != nil {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// newHost makes a host for a node.
+func (c *cluster) newHost(t *testing.T, n *host.Network, name string) *host.Host {
+	t.Helper()
+	cfg := host.Config{
+		Network: n, NodeName: name,
+		ResolvConf: fmt.Sprintf("nameserver %s\nsearch lan.example\n", c.outside.Addr),
+	}
+	if n == c.lan {
+		cfg.Gateway = c.outside.Addr // whatever the node does not know leads to the host outside
+	}
+	return host.New(t, cfg)
+}
+
+// serverName is a name of the server, which nodes join it by: it leads to the
+// server's address, also after that has changed.
+const serverName = "skiff.lan.example"
+
+func (c *cluster) launch(h *host.Host) {
+	h.LaunchAgent(c.node, "--server", "https://"+serverName+":6443")
+}
+
+// join makes further nodes, all at once.
+func (c *cluster) join(t *testing.T, n *host.Network, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		h := c.newHost(t, n, name)
+		c.launch(h)
+		c.further = append(c.further, h)
+	}
+	for _, h := range c.further[len(c.further)-len(names):] {
+		h.AwaitReady()
+		importBox(t, h, "skiff.test/box:v2")
+	}
 }
 
 // setup gives a script its namespace and its variables.
@@ -110,6 +147,10 @@ func (c *cluster) setup(e *testscript.Env) error {
 		"PATH": c.node.Dir + string(os.PathListSeparator) + e.Getenv("PATH"),
 	} {
 		e.Setenv(key, value)
+	}
+	for _, h := range append(c.further, c.node) {
+		e.Setenv(envHost+h.NodeName, h.Name)
+		e.Setenv(strings.ToUpper(h.NodeName)+"_IP", h.Addr.String())
 	}
 	return nil
 }

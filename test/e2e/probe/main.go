@@ -120,8 +120,12 @@ func askHTTP(ctx context.Context, address string) (string, error) {
 	return string(body), err
 }
 
-func askUDP(ctx context.Context, address string) (string, error) {
-	conn, err := (&net.Dialer{Timeout: timeout}).DialContext(ctx, "udp", address)
+func askUDP(ctx context.Context, address string) (string, error) { return askUDPFrom(ctx, 0, address) }
+
+// askUDPFrom asks from a port of its own, which the kernel chooses if it is 0.
+func askUDPFrom(ctx context.Context, port int, address string) (string, error) {
+	dialer := net.Dialer{Timeout: timeout, LocalAddr: &net.UDPAddr{Port: port}}
+	conn, err := dialer.DialContext(ctx, "udp", address)
 	if err != nil {
 		return "", err
 	}
