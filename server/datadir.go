@@ -80,6 +80,7 @@ func (c *Config) mark(dir *datadir.Dir, s *state) error {
 		return fmt.Errorf("data-dir: %s holds the state of another cluster than the rest of %s, restore it from a backup", c.storeDir(), c.DataDir)
 	}
 	return dir.Update(func(m *datadir.Marker) {
+		m.Role = datadir.Server
 		m.Node, m.Authority, m.Store = c.NodeName, s.pki.Server.Hash(), s.store.Cluster()
 		m.ClusterDNS, m.RuntimeEndpoint = c.ClusterDNS, c.Node.ContainerRuntimeEndpoint
 	})
