@@ -39,12 +39,18 @@ func (w *worker) syncSandbox(attempt uint32) {
 	})
 }
 
+// killedExit is the exit code of what SIGKILL ended.
+const killedExit = 137
+
 // wantsSandbox tells whether any container would run in a new sandbox. Those of
-// a pod that never restarts have had their chance.
+// a pod that never restarts have had their chance; one that runs in the old one
+// has to be killed.
 func (w *worker) wantsSandbox() bool {
 	for i := range w.pod.Spec.Containers {
 		c := &w.pod.Spec.Containers[i]
-		if w.shouldStart(c, w.view.latest(c.Name)) {
+		last := w.view.latest(c.Name)
+		runs := last != nil && (last.State == stateRunning || last.State == stateUnknown)
+		if w.shouldStart(c, last) || runs && restarts(w.pod, c, killedExit) {
 			return true
 		}
 	}

@@ -126,6 +126,9 @@ func (w *world) command(archive *txtar.Archive, args []string) string {
 	case "killsandbox":
 		w.rt.KillSandbox("default", args[1])
 		return ""
+	case "loseaddress":
+		w.rt.LoseAddress("default", args[1])
+		return ""
 	case "fail": // fail METHOD MESSAGE
 		w.rt.Fail(args[1], fmt.Errorf("%s", strings.Join(args[2:], " ")))
 		return ""

@@ -159,6 +159,20 @@ func (r *Runtime) KillSandbox(namespace, pod string) bool {
 	return false
 }
 
+// LoseAddress takes the pod's address away while its containers run on, as when
+// its network namespace has vanished. It reports whether it found the sandbox.
+func (r *Runtime) LoseAddress(namespace, pod string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.sandboxes {
+		if s.config.Metadata.Name == pod && s.config.Metadata.Namespace == namespace && s.state == runtimeapi.PodSandboxState_SANDBOX_READY {
+			s.ip = ""
+			return true
+		}
+	}
+	return false
+}
+
 // begin records a call and returns the failure that was ordered for it.
 func (r *Runtime) begin(method, subject string) error {
 	if subject != "" {
