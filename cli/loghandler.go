@@ -9,7 +9,9 @@ import (
 
 // libraryHandler lowers the libraries' chatter: what they call information is
 // for debugging here, since a healthy idle system logs nothing, and so is what
-// only says that somebody's stream has ended.
+// only says that somebody's stream has ended. What they say in still smaller print
+// (klog's levels above 4) is never logged: it holds whole requests and answers,
+// with the Secrets and tokens in them.
 type libraryHandler struct{ next slog.Handler }
 
 func (h libraryHandler) lower(l slog.Level) slog.Level {
@@ -20,7 +22,7 @@ func (h libraryHandler) lower(l slog.Level) slog.Level {
 }
 
 func (h libraryHandler) Enabled(ctx context.Context, l slog.Level) bool {
-	return h.next.Enabled(ctx, h.lower(l))
+	return l >= slog.LevelDebug && h.next.Enabled(ctx, h.lower(l))
 }
 
 func (h libraryHandler) Handle(ctx context.Context, r slog.Record) error {

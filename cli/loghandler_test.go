@@ -26,3 +26,19 @@ func TestLibrariesLogWhatMatters(t *testing.T) {
 		t.Errorf("an error that matters is not logged: %q", out.String())
 	}
 }
+
+// TestBodiesAreNeverLogged: client-go logs requests and answers, whatever is in
+// them, at level 8.
+func TestBodiesAreNeverLogged(t *testing.T) {
+	var out bytes.Buffer
+	klog.SetSlogLogger(slog.New(libraryHandler{slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})}))
+	t.Cleanup(klog.ClearLogger)
+	klog.Background().V(8).Info("Request Body", "body", "a secret")
+	if out.Len() > 0 {
+		t.Errorf("logged %s", out.String())
+	}
+	klog.Background().V(4).Info("Caches populated")
+	if !strings.Contains(out.String(), "Caches populated") {
+		t.Errorf("what is for debugging is not logged: %q", out.String())
+	}
+}
