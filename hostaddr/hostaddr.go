@@ -3,7 +3,6 @@
 // boot. It is a leaf that everyone may import.
 //
 //	ips, err := hostaddr.Find(ignore)             // now
-//	ips, err = hostaddr.Await(ctx, ignore, say)   // as soon as there is one
 //	err = hostaddr.Watch(ctx, ignore, changed)    // from now on
 package hostaddr
 

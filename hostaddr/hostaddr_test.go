@@ -171,22 +171,3 @@ func TestWatchFollows(t *testing.T) {
 		t.Errorf("told %q, %v, want %q", got, err, want)
 	}
 }
-
-func TestAwait(t *testing.T) {
-	b := newBox(t)
-	eth := b.cable("eth", true)
-	said := 0
-	ips, err := Await(t.Context(), nil, func() {
-		if said++; said == 1 {
-			b.add(eth, "192.0.2.7/24") // the cable comes while it waits
-		}
-	})
-	if err != nil || text(ips) != "192.0.2.7" || said != 1 {
-		t.Errorf("%v, %v after %d reminders", ips, err, said)
-	}
-	b.del(eth, "192.0.2.7/24")
-	ctx, cancel := context.WithCancel(t.Context())
-	if ips, err := Await(ctx, nil, cancel); !errors.Is(err, context.Canceled) {
-		t.Errorf("told to stop: %v, %v", ips, err)
-	}
-}

@@ -20,8 +20,6 @@ const (
 	// resubscribe is how long to wait before listening to the kernel again, after
 	// it told more than was taken in time.
 	resubscribe = time.Second
-	// reminder is how often a box without an address is said to wait.
-	reminder = time.Minute
 )
 
 // Watch calls changed with the box's addresses, as Find returns them, once there
@@ -51,39 +49,6 @@ func Watch(ctx context.Context, ignore func(netip.Addr) bool, changed func([]net
 		}
 	}
 	return nil
-}
-
-// Await returns the box's addresses as soon as it has some. While there are none
-// it calls waiting, at once and then every minute.
-func Await(ctx context.Context, ignore func(netip.Addr) bool, waiting func()) ([]netip.Addr, error) {
-	ips, err := Find(ignore)
-	if !errors.Is(err, ErrNone) {
-		return ips, err
-	}
-	waiting()
-	watch, found := context.WithCancel(ctx)
-	defer found()
-	remind := time.NewTicker(reminder)
-	defer remind.Stop()
-	reminded := make(chan struct{})
-	go func() {
-		defer close(reminded)
-		for {
-			select {
-			case <-watch.Done():
-				return
-			case <-remind.C:
-				waiting()
-			}
-		}
-	}()
-	err = Watch(watch, ignore, func(now []netip.Addr) { ips = now; found() })
-	found()
-	<-reminded
-	if err == nil && len(ips) == 0 {
-		err = ctx.Err()
-	}
-	return ips, err
 }
 
 // follow looks now, and after each change that the kernel tells of, until ctx ends

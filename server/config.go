@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"skiff/agent/node"
 	"skiff/proxy/overlay"
 	"skiff/server/pki"
 )
@@ -101,7 +101,7 @@ func (c *Config) Validate() error {
 	if !c.BindAddress.IsValid() {
 		c.BindAddress = netip.IPv4Unspecified()
 	}
-	errs = append(errs, ValidateNode(c.NodeName, c.NodeIPs)...)
+	errs = append(errs, node.Validate(c.NodeName, c.NodeIPs)...)
 	errs = append(errs, c.validateNetwork()...)
 	errs = append(errs, c.NodeLoss.validate()...)
 	for _, part := range c.Disable {
@@ -121,40 +121,6 @@ func (c *Config) Validate() error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
-}
-
-// ValidateNode returns what is wrong with the name and the addresses that a node
-// is to have; an empty name means that of the host.
-func ValidateNode(name string, ips []netip.Addr) (errs []error) {
-	err := checkNodeName(name)
-	if name == "" {
-		_, err = hostNodeName()
-	}
-	if err != nil {
-		errs = append(errs, err)
-	}
-	if len(ips) > 2 || len(ips) == 2 && ips[0].Is4() == ips[1].Is4() {
-		errs = append(errs, errors.New("node-ip: give at most one address per family"))
-	}
-	return errs
-}
-
-// hostNodeName is the name of a node that nobody named.
-func hostNodeName() (string, error) {
-	host, err := os.Hostname()
-	if err != nil {
-		return "", fmt.Errorf("node-name: cannot read this box's host name, name the node: %w", err)
-	}
-	name := strings.ToLower(host)
-	return name, checkNodeName(name)
-}
-
-func checkNodeName(name string) error {
-	if msgs := validation.IsDNS1123Subdomain(name); len(msgs) > 0 {
-		rule, _, _ := strings.Cut(msgs[0], " (e.g. ") // a regular expression follows
-		return fmt.Errorf("node-name: %q cannot name a node: %s", name, rule)
-	}
-	return nil
 }
 
 func (c *Config) validateNetwork() (errs []error) {

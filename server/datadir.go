@@ -24,32 +24,15 @@ func (c *Config) openDataDir() (*datadir.Dir, error) {
 		return nil, fmt.Errorf("data-dir: %w", err)
 	}
 	m := dir.Marker()
-	err = errors.Join(c.nameNode(m.Node), c.checkCluster(m))
-	if err == nil {
+	name, err := node.NameIn(c.DataDir, m.Node, c.NodeName)
+	if err = errors.Join(err, c.checkCluster(m)); err == nil {
+		c.NodeName = name
 		err = c.noteOutside(dir)
 	}
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
 	return dir, nil
-}
-
-// nameNode keeps the name that the node had at first, even if the box's host name
-// has changed: all that runs here belongs to that Node object.
-func (c *Config) nameNode(had string) error {
-	switch {
-	case had != "" && c.NodeName != "" && had != c.NodeName:
-		return fmt.Errorf("node-name: %s belongs to node %q, start it with --node-name %s, or choose another --data-dir for %q", c.DataDir, had, had, c.NodeName)
-	case had != "":
-		c.NodeName = had
-	case c.NodeName == "":
-		name, err := hostNodeName()
-		if err != nil {
-			return err
-		}
-		c.NodeName = name
-	}
-	return nil
 }
 
 // checkCluster refuses a folder whose parts are not of one cluster: they were

@@ -10,34 +10,6 @@ import (
 	"skiff/server/pki"
 )
 
-func TestNameNode(t *testing.T) {
-	host, err := hostNodeName()
-	if err != nil {
-		t.Skip(err)
-	}
-	for name, tc := range map[string]struct {
-		had, given, want, err string
-	}{
-		"first start, named":        {"", "box", "box", ""},
-		"first start":               {"", "", host, ""},
-		"the host name has changed": {"old", "", "old", ""},
-		"the same":                  {"box", "box", "box", ""},
-		"another one":               {"box", "cat", "", `belongs to node "box", start it with --node-name box`},
-	} {
-		c := Config{DataDir: "/data", NodeName: tc.given}
-		err := c.nameNode(tc.had)
-		if tc.err != "" {
-			if err == nil || !strings.Contains(err.Error(), tc.err) {
-				t.Errorf("%s: error %v", name, err)
-			}
-			continue
-		}
-		if err != nil || c.NodeName != tc.want {
-			t.Errorf("%s: %q, %v; want %q", name, c.NodeName, err, tc.want)
-		}
-	}
-}
-
 // TestCheckCluster: parts that were lost, or are another cluster's, are refused
 // before anything is made in their place.
 func TestCheckCluster(t *testing.T) {

@@ -79,6 +79,24 @@ type Controller struct {
 	Start func(ctx context.Context, enqueue Enqueue) error
 }
 
+// OnSignal is a Start that enqueues a key at each value of a channel; it is nil for
+// a nil channel.
+func OnSignal(signal <-chan struct{}, key string) func(context.Context, Enqueue) error {
+	if signal == nil {
+		return nil
+	}
+	return func(ctx context.Context, enqueue Enqueue) error {
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-signal:
+				enqueue(key, 0)
+			}
+		}
+	}
+}
+
 // Config is what Run needs.
 type Config struct {
 	Clock  clock.WithDelayedExecution

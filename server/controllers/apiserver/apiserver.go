@@ -58,17 +58,7 @@ func New(client kubernetes.Interface, f informers.SharedInformerFactory, cfg Con
 				}
 			}),
 		},
-		Start: func(ctx context.Context, enqueue controller.Enqueue) error {
-			for cfg.Changed != nil {
-				select {
-				case <-ctx.Done():
-					return nil
-				case <-cfg.Changed:
-					enqueue(key, 0)
-				}
-			}
-			return nil
-		},
+		Start: controller.OnSignal(cfg.Changed, key),
 	}
 }
 

@@ -46,17 +46,7 @@ func New(client kubernetes.Interface, cfg Config) controller.Controller {
 		Name: "cluster-info", Reconciler: r, Keys: []string{key},
 		Sources: []controller.Source{controller.For(own)},
 		Own:     []cache.SharedIndexInformer{own},
-		Start: func(ctx context.Context, enqueue controller.Enqueue) error {
-			for cfg.Changed != nil {
-				select {
-				case <-ctx.Done():
-					return nil
-				case <-cfg.Changed:
-					enqueue(key, 0)
-				}
-			}
-			return nil
-		},
+		Start:   controller.OnSignal(cfg.Changed, key),
 	}
 }
 
