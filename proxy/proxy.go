@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 
+	"skiff/latch"
 	"skiff/proxy/dns"
 	"skiff/proxy/healthcheck"
 	"skiff/proxy/local"
@@ -107,29 +108,24 @@ func (p *Proxy) Run(ctx context.Context, ready func()) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	servicesReady, dnsReady := make(chan struct{}), make(chan struct{})
-	start := func(enabled bool, ready chan struct{}, run func(context.Context, func()) error) {
+	up := latch.New(2) // services, DNS
+	start := func(enabled bool, run func(ctx context.Context, ready func()) error) {
 		if !enabled {
-			close(ready)
+			up.Done()
 			return
 		}
-		group.Go(func() error { return run(ctx, func() { close(ready) }) })
+		group.Go(func() error { return run(ctx, up.Done) })
 	}
 	if p.services != nil {
 		group.Go(func() error { return p.healthz.Run(ctx, fmt.Sprintf(":%d", healthcheck.Port)) })
 		group.Go(func() error { return p.services.checks.Run(ctx) })
 	}
-	start(p.services != nil, servicesReady, func(ctx context.Context, ready func()) error { return p.services.run(ctx, ready) })
-	start(p.dns != nil, dnsReady, func(ctx context.Context, ready func()) error { return p.dns.Run(ctx, ready) })
+	start(p.services != nil, p.services.run)
+	start(p.dns != nil, p.dns.Run)
 	group.Go(func() error {
-		for _, c := range []chan struct{}{servicesReady, dnsReady} {
-			select {
-			case <-c:
-			case <-ctx.Done():
-				return nil
-			}
+		if up.Wait(ctx) == nil {
+			ready()
 		}
-		ready()
 		return nil
 	})
 	return group.Wait()

@@ -22,6 +22,7 @@ import (
 
 	"skiff/agent"
 	"skiff/agent/cgroup"
+	"skiff/latch"
 	"skiff/proxy"
 	"skiff/proxy/overlay"
 	"skiff/runtime/cni"
@@ -177,22 +178,17 @@ func ImagesSocket(dataDir string) string {
 // DNS are there and the node's status says Ready, of this run and not of the last.
 func (n *Node) Run(ctx context.Context, open func() (*Runtime, error), ready func()) error {
 	group, ctx := errgroup.WithContext(ctx)
-	servicesReady, overlayReady, agentReady := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	group.Go(func() error { return n.overlay.Run(ctx, func() { close(overlayReady) }) })
+	up := latch.New(3) // overlay, services, agent
+	group.Go(func() error { return n.overlay.Run(ctx, up.Done) })
 	if n.proxy == nil {
-		close(servicesReady)
+		up.Done()
 	} else {
-		group.Go(func() error { return n.proxy.Run(ctx, func() { close(servicesReady) }) })
+		group.Go(func() error { return n.proxy.Run(ctx, up.Done) })
 	}
 	group.Go(func() error {
-		for _, c := range []chan struct{}{servicesReady, overlayReady, agentReady} {
-			select {
-			case <-c:
-			case <-ctx.Done():
-				return nil
-			}
+		if up.Wait(ctx) == nil {
+			ready()
 		}
-		ready()
 		return nil
 	})
 	group.Go(func() error {
@@ -201,7 +197,7 @@ func (n *Node) Run(ctx context.Context, open func() (*Runtime, error), ready fun
 			return err
 		}
 		imagesChanged := make(chan struct{}, 1)
-		a, err := n.newAgent(rt, imagesChanged, func() { close(agentReady) })
+		a, err := n.newAgent(rt, imagesChanged, up.Done)
 		if err != nil {
 			return err
 		}
