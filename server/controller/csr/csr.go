@@ -1,16 +1,25 @@
-// Package csr reads certificate requests, and holds the rules of upstream's
-// signers for nodes, for the controllers that approve and that sign.
+// Package csr is what the controllers that approve and that sign certificate
+// requests share: how they come to a request, read it and answer it, and the rules
+// of upstream's signers for nodes.
 package csr
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	certificatesinformers "k8s.io/client-go/informers/certificates/v1"
+
+	"skiff/server/controller"
 )
 
 // NodeUser is how the names of nodes' users begin, NodeGroup their group.
@@ -23,6 +32,35 @@ var (
 	errOrganization = errors.New("subject organization is not system:nodes")
 	errCommonName   = errors.New("subject common name does not begin with system:node:")
 )
+
+// Controller returns one whose keys are the requests' names, and which calls
+// reconcile with each request that is there. The request is the cache's.
+func Controller(name string, csrs certificatesinformers.CertificateSigningRequestInformer,
+	reconcile func(context.Context, *certificatesv1.CertificateSigningRequest) (controller.Result, error)) controller.Controller {
+	lister := csrs.Lister()
+	return controller.Controller{
+		Name:    name,
+		Sources: []controller.Source{controller.For(csrs.Informer())},
+		Reconciler: controller.Func(func(ctx context.Context, key string) (controller.Result, error) {
+			request, err := lister.Get(key)
+			if apierrors.IsNotFound(err) {
+				return controller.Result{}, nil
+			}
+			if err != nil {
+				return controller.Result{}, err
+			}
+			return reconcile(ctx, request)
+		}),
+	}
+}
+
+// Answer adds a condition to a request.
+func Answer(r *certificatesv1.CertificateSigningRequest, t certificatesv1.RequestConditionType, reason, message string, at time.Time) {
+	now := metav1.NewTime(at)
+	r.Status.Conditions = append(r.Status.Conditions, certificatesv1.CertificateSigningRequestCondition{
+		Type: t, Status: corev1.ConditionTrue, Reason: reason, Message: message, LastUpdateTime: now, LastTransitionTime: now,
+	})
+}
 
 // Has tells whether a request has a condition.
 func Has(r *certificatesv1.CertificateSigningRequest, t certificatesv1.RequestConditionType) bool {

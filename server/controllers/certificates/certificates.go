@@ -12,12 +12,10 @@ import (
 	"time"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
-	certificateslisters "k8s.io/client-go/listers/certificates/v1"
 	"k8s.io/utils/clock"
 
 	"skiff/server/controller"
@@ -46,37 +44,28 @@ func New(client kubernetes.Interface, f informers.SharedInformerFactory, clk clo
 	if cfg.Life == 0 {
 		cfg.Life = 365 * 24 * time.Hour
 	}
-	csrs := f.Certificates().V1().CertificateSigningRequests()
-	return controller.Controller{
-		Name: "certificate-signing", Reconciler: &reconciler{Config: cfg, client: client, clock: clk, csrs: csrs.Lister()}, Workers: 2,
-		Sources: []controller.Source{controller.For(csrs.Informer())},
-	}
+	r := &reconciler{Config: cfg, client: client, clock: clk}
+	c := csr.Controller("certificate-signing", f.Certificates().V1().CertificateSigningRequests(), r.reconcile)
+	c.Workers = 2
+	return c
 }
 
 type reconciler struct {
 	Config
 	client kubernetes.Interface
 	clock  clock.PassiveClock
-	csrs   certificateslisters.CertificateSigningRequestLister
 }
 
-// Reconcile implements controller.Reconciler.
-func (r *reconciler) Reconcile(ctx context.Context, key string) (controller.Result, error) {
-	cached, err := r.csrs.Get(key)
-	if apierrors.IsNotFound(err) {
-		return controller.Result{}, nil
-	}
-	if err != nil {
-		return controller.Result{}, err
-	}
+func (r *reconciler) reconcile(ctx context.Context, cached *certificatesv1.CertificateSigningRequest) (controller.Result, error) {
 	left, ok := r.expires(cached)
 	if ok && left <= 0 {
-		err := r.client.CertificatesV1().CertificateSigningRequests().Delete(ctx, key, *metav1.NewPreconditionDeleteOptions(string(cached.UID)))
+		err := r.client.CertificatesV1().CertificateSigningRequests().Delete(ctx, cached.Name, *metav1.NewPreconditionDeleteOptions(string(cached.UID)))
 		if apierrors.IsNotFound(err) {
 			err = nil
 		}
 		return controller.Result{}, err
 	}
+	var err error
 	if csr.Has(cached, certificatesv1.CertificateApproved) && len(cached.Status.Certificate) == 0 &&
 		!csr.Has(cached, certificatesv1.CertificateDenied) && !csr.Has(cached, certificatesv1.CertificateFailed) {
 		err = r.sign(ctx, cached.DeepCopy())
@@ -96,11 +85,7 @@ func (r *reconciler) sign(ctx context.Context, request *certificatesv1.Certifica
 		return fmt.Errorf("unable to parse csr %q: %w", request.Name, err)
 	}
 	if err := check(req, request.Spec.Usages); err != nil {
-		now := metav1.NewTime(r.clock.Now())
-		request.Status.Conditions = append(request.Status.Conditions, certificatesv1.CertificateSigningRequestCondition{
-			Type: certificatesv1.CertificateFailed, Status: corev1.ConditionTrue, Reason: "SignerValidationFailure",
-			Message: err.Error(), LastUpdateTime: now, LastTransitionTime: now,
-		})
+		csr.Answer(request, certificatesv1.CertificateFailed, "SignerValidationFailure", err.Error(), r.clock.Now())
 	} else {
 		life := r.Life
 		if s := request.Spec.ExpirationSeconds; s != nil {

@@ -22,12 +22,9 @@ import (
 	"strings"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
-	certificateslisters "k8s.io/client-go/listers/certificates/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/utils/clock"
 
@@ -57,22 +54,17 @@ type Config struct {
 // New returns the controller that approves and denies; its keys are the requests'
 // names.
 func New(client kubernetes.Interface, f informers.SharedInformerFactory, clk clock.PassiveClock, cfg Config) controller.Controller {
-	csrs, nodes := f.Certificates().V1().CertificateSigningRequests(), f.Core().V1().Nodes()
 	r := &reconciler{
-		Config: cfg, client: client, clock: clk, csrs: csrs.Lister(), nodes: nodes.Lister(),
+		Config: cfg, client: client, clock: clk, nodes: f.Core().V1().Nodes().Lister(),
 		keys: records{client: client, clock: clk},
 	}
-	return controller.Controller{
-		Name: "node-approval", Reconciler: r,
-		Sources: []controller.Source{controller.For(csrs.Informer())},
-	}
+	return csr.Controller("node-approval", f.Certificates().V1().CertificateSigningRequests(), r.reconcile)
 }
 
 type reconciler struct {
 	Config
 	client kubernetes.Interface
 	clock  clock.PassiveClock
-	csrs   certificateslisters.CertificateSigningRequestLister
 	nodes  corelisters.NodeLister
 	keys   records
 }
@@ -92,30 +84,21 @@ func denied(reason, format string, args ...any) verdict {
 	return verdict{certificatesv1.CertificateDenied, reason, fmt.Sprintf(format, args...)}
 }
 
-// Reconcile implements controller.Reconciler.
-func (r *reconciler) Reconcile(ctx context.Context, key string) (controller.Result, error) {
-	cached, err := r.csrs.Get(key)
-	if apierrors.IsNotFound(err) {
+func (r *reconciler) reconcile(ctx context.Context, cached *certificatesv1.CertificateSigningRequest) (controller.Result, error) {
+	if len(cached.Status.Certificate) > 0 || len(cached.Status.Conditions) > 0 {
 		return controller.Result{}, nil
-	}
-	if err != nil || len(cached.Status.Certificate) > 0 || len(cached.Status.Conditions) > 0 {
-		return controller.Result{}, err
 	}
 	v, err := r.decide(ctx, cached)
 	if err != nil {
-		return controller.Result{}, fmt.Errorf("decide about certificate request %s: %w", key, err)
+		return controller.Result{}, fmt.Errorf("decide about certificate request %s: %w", cached.Name, err)
 	}
 	if v == (verdict{}) {
 		return controller.Result{}, nil
 	}
-	now := metav1.NewTime(r.clock.Now())
 	request := cached.DeepCopy()
-	request.Status.Conditions = append(request.Status.Conditions, certificatesv1.CertificateSigningRequestCondition{
-		Type: v.condition, Status: corev1.ConditionTrue, Reason: v.reason, Message: v.message,
-		LastUpdateTime: now, LastTransitionTime: now,
-	})
-	if _, err := r.client.CertificatesV1().CertificateSigningRequests().UpdateApproval(ctx, key, request, metav1.UpdateOptions{}); err != nil {
-		return controller.Result{}, fmt.Errorf("answer certificate request %s: %w", key, err)
+	csr.Answer(request, v.condition, v.reason, v.message, r.clock.Now())
+	if _, err := r.client.CertificatesV1().CertificateSigningRequests().UpdateApproval(ctx, request.Name, request, metav1.UpdateOptions{}); err != nil {
+		return controller.Result{}, fmt.Errorf("answer certificate request %s: %w", request.Name, err)
 	}
 	return controller.Result{}, nil
 }
