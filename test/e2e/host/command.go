@@ -19,8 +19,9 @@ type Result struct {
 	Code int
 }
 
-// Command prepares a command that runs in the host's network namespace, with the
-// environment of a user of the host's. The names skiff and kubectl stand for the
+// Command prepares a command that runs in the host's namespaces, with the
+// environment of a user of the host's; if the host has mounts of its own, in the
+// folder /. The names skiff and kubectl stand for the
 // skiff that is tested and its built-in kubectl. The process that it becomes is
 // the command's own, so that it can be sent signals.
 func (h *Host) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
@@ -85,5 +86,8 @@ func (h *Host) must(name string, args []string) string {
 	return r.Stdout
 }
 
-// line is the command as one would type it in the namespace.
-func line(cmd *exec.Cmd) string { return strings.Join(cmd.Args[2:], " ") }
+// line is the command as one would type it on the host.
+func line(cmd *exec.Cmd) string {
+	_, typed, _ := strings.Cut(strings.Join(cmd.Args, " "), " -- ")
+	return typed
+}

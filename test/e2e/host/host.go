@@ -17,8 +17,9 @@
 // machine: processes, mounts, cgroups, links, rules, files. What a killed test
 // run left behind, the next one removes.
 //
-// Mounts and cgroups are the machine's own: hosts differ there by the names that
-// skiff derives from the data folder. Everything here needs root.
+// Cgroups, and mounts unless a host has a resolver configuration of its own, are
+// the machine's: hosts differ there by the names that skiff derives from the data
+// folder. Everything here needs root.
 package host
 
 import (
@@ -43,9 +44,8 @@ type Config struct {
 	Gateway netip.Addr
 	// NodeName is that of the host's node, "" means "box".
 	NodeName string
-	// ResolvConf is the resolver configuration that the host's skiff sees, ""
-	// is the machine's. It takes a mount namespace for each run: such a
-	// host's skiff finds nothing of what an earlier one mounted.
+	// ResolvConf is the resolver configuration that the host has, "" is the
+	// machine's. It takes a mount namespace of the host's own.
 	ResolvConf string
 }
 
@@ -70,11 +70,9 @@ type Host struct {
 	gateway netip.Addr
 	// artifacts is where logs of failed tests go.
 	artifacts string
-	// resolvConf is a file, "" for the machine's own.
-	resolvConf string
-	empty      State // the namespace before any skiff
-	used       bool  // a server or an agent ran here
-	process    *process
+	empty     State // the namespace before any skiff
+	used      bool  // a server or an agent ran here
+	process   *process
 }
 
 // New makes a host, and removes it at the end of the test.
@@ -107,8 +105,7 @@ func New(t testing.TB, cfg Config) *Host {
 		}
 	}
 	if cfg.ResolvConf != "" {
-		h.resolvConf = filepath.Join(h.Dir, "resolv.conf")
-		if err := os.WriteFile(h.resolvConf, []byte(cfg.ResolvConf), 0o644); err != nil {
+		if err := p.setResolvConf(cfg.ResolvConf); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -48,7 +48,7 @@ func (h *Host) Left() []string {
 // mounts are the mount points below the instance's folders, in the order that
 // they were made.
 func (h *Host) mounts(in instance.Instance) []string {
-	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
+	mounts, err := h.place.mounts(func(m *mountinfo.Info) (skip, stop bool) {
 		ours := strings.HasPrefix(m.Mountpoint, h.DataDir+"/") || strings.HasPrefix(m.Mountpoint, in.RunDir()+"/")
 		return !ours, false
 	})

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,6 +23,8 @@ const prefix = "ske-"
 type place struct {
 	name, dir string
 	lock      *os.File
+	// view is nil if the mounts are the machine's own.
+	view *view
 }
 
 func newPlace(t testing.TB) *place {
@@ -101,10 +104,33 @@ func (p *place) uninstall(binary string) error {
 	return nil
 }
 
-// enter is what nsenter(1) is told to run a command in the namespace. The `ip
+// enter is what nsenter(1) is told to run a command in the namespaces. The `ip
 // netns exec` of iproute2 would not do: it hides the cgroups.
 func (p *place) enter(name string, args ...string) []string {
-	return append([]string{"--net=" + p.namespacePath(), name}, args...)
+	command := append([]string{"--", name}, args...)
+	if p.view != nil {
+		command = append([]string{"--mount=" + p.view.proc("ns/mnt")}, command...)
+	}
+	return append([]string{"--net=" + p.namespacePath()}, command...)
+}
+
+// mounts are the mount points that a filter leaves, as the place has them.
+func (p *place) mounts(filter mountinfo.FilterFunc) ([]*mountinfo.Info, error) {
+	if p.view != nil {
+		return p.view.mounts(filter)
+	}
+	return mountinfo.GetMounts(filter)
+}
+
+// setResolvConf gives the place mounts of its own, with that resolver
+// configuration.
+func (p *place) setResolvConf(text string) (err error) {
+	path := filepath.Join(p.dir, "resolv.conf")
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		return err
+	}
+	p.view, err = newView(path)
+	return err
 }
 
 // mountDataDir gives the data folder a small disk, kept in memory.
@@ -120,10 +146,14 @@ func (p *place) mountDataDir(size int64) error {
 
 func (p *place) remove() error {
 	defer p.lock.Close()
-	if err := unix.Unmount(p.dataDir(), 0); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("unmount %s: %w", p.dataDir(), err)
+	var ended error
+	if p.view != nil {
+		ended = p.view.end()
 	}
-	return errors.Join(p.deleteNamespace(), os.RemoveAll(p.dir))
+	if err := unix.Unmount(p.dataDir(), 0); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		return errors.Join(ended, fmt.Errorf("unmount %s: %w", p.dataDir(), err))
+	}
+	return errors.Join(ended, p.deleteNamespace(), os.RemoveAll(p.dir))
 }
 
 var sweep sync.Once

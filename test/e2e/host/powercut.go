@@ -27,7 +27,7 @@ func (h *Host) PowerCut() {
 		h.Kill()
 	}
 	in := instance.Of(h.DataDir)
-	if err := errors.Join(h.killAll(in), h.unmountAll(in), h.removeCgroups(in), os.RemoveAll(in.RunDir()), h.renewNamespace()); err != nil {
+	if err := errors.Join(h.killAll(in), h.renewView(), h.unmountAll(in), h.removeCgroups(in), os.RemoveAll(in.RunDir()), h.renewNamespace()); err != nil {
 		h.t.Fatalf("cut the power of %s: %v", h.Name, err)
 	}
 }
@@ -84,6 +84,15 @@ func processesBelow(dir string) (pids []int) {
 		return nil
 	})
 	return pids
+}
+
+// renewView drops the mounts of a host that has its own: the last process that
+// held them is gone.
+func (h *Host) renewView() error {
+	if h.place.view == nil {
+		return nil
+	}
+	return h.place.view.renew()
 }
 
 // unmountAll takes the latest mounts first, since they may be stacked.

@@ -41,7 +41,7 @@ func (h *Host) launch(command string, args []string) {
 		h.t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := h.lasting(append([]string{command}, args...))
+	cmd := h.Command(context.Background(), "skiff", append([]string{command}, args...)...)
 	cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+notify.address)
 	cmd.Stdout, cmd.Stderr = log, log
 	// A Ctrl-C that ends the tests must leave the ending of the process to them.
@@ -58,16 +58,6 @@ func (h *Host) launch(command string, args []string) {
 		notify.conn.Close()
 	}()
 	h.process, h.used = p, true
-}
-
-// lasting is a command whose resolver configuration is the host's.
-func (h *Host) lasting(args []string) *exec.Cmd {
-	if h.resolvConf == "" {
-		return h.Command(context.Background(), "skiff", args...)
-	}
-	script := fmt.Sprintf(`mount --bind %s /etc/resolv.conf && exec "$0" "$@"`, h.resolvConf)
-	args = append([]string{"--mount", "--propagation", "slave", "sh", "-c", script, h.Binary}, args...)
-	return h.Command(context.Background(), "unshare", args...)
 }
 
 // AwaitReady returns when the launched server or agent has told that it is ready.
