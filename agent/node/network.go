@@ -31,7 +31,7 @@ func (n *Node) makeOverlay(factory informers.SharedInformerFactory) error {
 	in := instance.Of(n.cfg.DataDir)
 	n.network = &network{
 		config: func(blocks []netip.Prefix, mtu int) error {
-			_, err := cni.ConfigFor(in, blocks, mtu).Write(containerd.CNIConfDir(n.cfg.DataDir))
+			_, err := cni.ConfigFor(n.cfg.DataDir, blocks, mtu).Write(containerd.CNIConfDir(n.cfg.DataDir))
 			return err
 		},
 		find: func(blocks []netip.Prefix) (int, error) {

@@ -226,7 +226,7 @@ func (n *Node) reclaimNetwork(ctx context.Context, rt *Runtime) error {
 	for i, s := range resp.Items {
 		valid[i] = cni.Attachment{ContainerID: s.Id, IfName: containerd.PodLink}
 	}
-	return cni.ConfigFor(instance.Of(n.cfg.DataDir), nil, 0).GC(valid)
+	return cni.ConfigFor(n.cfg.DataDir, nil, 0).GC(valid)
 }
 
 // runDaemon serves the embedded runtime's images, until ctx ends or it fails.

@@ -29,6 +29,8 @@ type Config struct {
 	// StateDir holds the address store. On a tmpfs it is empty after a reboot,
 	// as is the set of sandboxes.
 	StateDir string
+	// MemoryDir keeps over reboots which pod had which address.
+	MemoryDir string
 	// PodCIDRs are the node's blocks, at most one per address family. The first
 	// address of each is the node's own, on the bridge.
 	PodCIDRs []netip.Prefix
@@ -36,15 +38,17 @@ type Config struct {
 	MTU int
 }
 
-// ConfigFor returns the configuration of an instance.
-func ConfigFor(in instance.Instance, podCIDRs []netip.Prefix, mtu int) Config {
+// ConfigFor returns the configuration of a data directory's instance.
+func ConfigFor(dataDir string, podCIDRs []netip.Prefix, mtu int) Config {
+	in := instance.Of(dataDir)
 	return Config{
-		Network:  in.Network(),
-		Bridge:   in.Bridge(),
-		Table:    in.Table("hostports"),
-		StateDir: filepath.Join(in.RunDir(), "cni"),
-		PodCIDRs: podCIDRs,
-		MTU:      mtu,
+		Network:   in.Network(),
+		Bridge:    in.Bridge(),
+		Table:     in.Table("hostports"),
+		StateDir:  filepath.Join(in.RunDir(), "cni"),
+		MemoryDir: filepath.Join(dataDir, "agent", "addresses"),
+		PodCIDRs:  podCIDRs,
+		MTU:       mtu,
 	}
 }
 
@@ -58,6 +62,7 @@ func (c Config) Marshal() ([]byte, error) {
 		"bridge":       c.Bridge,
 		"hairpin":      true,
 		"stateDir":     c.StateDir,
+		"memoryDir":    c.MemoryDir,
 		"table":        c.Table,
 		"capabilities": map[string]bool{"portMappings": true},
 	}

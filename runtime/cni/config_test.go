@@ -7,13 +7,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"skiff/runtime/instance"
 )
 
 func TestWrite(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "net.d")
-	c := ConfigFor(instance.Of("/srv/x"), []netip.Prefix{netip.MustParsePrefix("10.42.3.0/24")}, 1450)
+	c := ConfigFor("/srv/x", []netip.Prefix{netip.MustParsePrefix("10.42.3.0/24")}, 1450)
 	for i, want := range []bool{true, false} {
 		changed, err := c.Write(dir)
 		if err != nil || changed != want {
@@ -38,6 +36,9 @@ func TestWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if conf.StateDir == conf.MemoryDir || conf.MemoryDir != "/srv/x/agent/addresses" {
+		t.Errorf("who had which address last is kept in %q", conf.MemoryDir)
+	}
 	if conf.Type != PluginType || conf.MTU != 1450 || !conf.Capabilities["portMappings"] || ranges[0].Gateway.String() != "10.42.3.1" {
 		t.Errorf("plugin configuration is %s", list.Plugins[0])
 	}
@@ -53,7 +54,7 @@ func TestWrite(t *testing.T) {
 }
 
 func TestMarshalRefuses(t *testing.T) {
-	base := ConfigFor(instance.Of("/srv/x"), nil, 0)
+	base := ConfigFor("/srv/x", nil, 0)
 	for want, cidrs := range map[string][]string{
 		"no pod CIDR":                 nil,
 		"too small":                   {"10.42.0.0/31"},

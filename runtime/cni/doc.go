@@ -4,7 +4,7 @@
 // container runtime calls as the CNI specification (1.0 and 1.1) says, so that
 // any other CNI plugin can take its place.
 //
-//	cfg := cni.ConfigFor(instance.Of(dataDir), node.PodCIDRs, mtu)
+//	cfg := cni.ConfigFor(dataDir, node.PodCIDRs, mtu)
 //	cfg.Write(confDir)                 // the runtime notices
 //	cfg.GC(sandboxes)                  // at start, with the sandboxes that exist
 //	cfg.Remove()                       // uninstall
@@ -21,4 +21,7 @@
 // without the br_netfilter module that a flat subnet would need. MAC addresses
 // follow from the IP addresses, so that an address that is given to another
 // pod leaves no stale neighbour entries behind.
+//
+// A pod that gets a new sandbox, as all do after a reboot, keeps its address (see
+// ipam.Memory).
 package cni

@@ -25,6 +25,9 @@ type NetConf struct {
 	Hairpin bool `json:"hairpin,omitempty"`
 	// StateDir holds the address store.
 	StateDir string `json:"stateDir"`
+	// MemoryDir keeps over reboots which pod had which address; without one that
+	// is not remembered.
+	MemoryDir string `json:"memoryDir,omitempty"`
 	// Table is the nftables table for host ports.
 	Table string `json:"table"`
 	// Ranges has one subnet per address family, the pod's first address out of the first.

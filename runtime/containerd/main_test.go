@@ -72,7 +72,7 @@ func (b *box) purge() error {
 }
 
 func (b *box) network() cni.Config {
-	return cni.ConfigFor(b.in, []netip.Prefix{netip.MustParsePrefix("10.88.7.0/24")}, 1400)
+	return cni.ConfigFor(b.dataDir, []netip.Prefix{netip.MustParsePrefix("10.88.7.0/24")}, 1400)
 }
 
 // step runs a step in a process of its own, to its end.

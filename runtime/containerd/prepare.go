@@ -52,7 +52,7 @@ func PurgeFor(dataDir string) PurgeConfig {
 	c := PurgeConfig{
 		Layout:       LayoutFor(dataDir),
 		CgroupParent: in.CgroupParent(),
-		Network:      cni.ConfigFor(in, nil, 0),
+		Network:      cni.ConfigFor(dataDir, nil, 0),
 		// What else is mounted in the data directory its owner mounted.
 		Volumes: []string{filepath.Join(dataDir, "pods")},
 	}

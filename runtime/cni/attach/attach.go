@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/vishvananda/netlink"
@@ -133,7 +134,9 @@ func macOf(ip netip.Addr) net.HardwareAddr {
 	return net.HardwareAddr{0x0a, 0x58, tail[0], tail[1], tail[2], tail[3]}
 }
 
-// KeepLinks removes the pods' links on the bridge whose names are not given.
+// KeepLinks removes the pods' links on the bridge whose names are not given, and
+// those on no bridge: they are made before they are put on it. If that was under way
+// for another instance, its pod's next try makes it again.
 func KeepLinks(bridge string, keep []string) error {
 	br, err := netlink.LinkByName(bridge)
 	if isNotFound(err) {
@@ -153,7 +156,8 @@ func KeepLinks(bridge string, keep []string) error {
 	var errs []error
 	for _, l := range links {
 		a := l.Attrs()
-		if a.MasterIndex == br.Attrs().Index && len(a.Name) > len(linkPrefix) && a.Name[:len(linkPrefix)] == linkPrefix && !wanted[a.Name] {
+		ours := a.MasterIndex == br.Attrs().Index || a.MasterIndex == 0 && l.Type() == "veth"
+		if ours && strings.HasPrefix(a.Name, linkPrefix) && !wanted[a.Name] {
 			errs = append(errs, deleteLink(a.Name))
 		}
 	}

@@ -9,7 +9,7 @@
 //
 //	s, err := ipam.Open(dir)
 //	defer s.Close()
-//	addrs, err := s.Allocate(ipam.Owner{ContainerID: id, IfName: "eth0"}, ranges)
+//	addrs, err := s.Allocate(ipam.Owner{ContainerID: id, IfName: "eth0"}, ranges, memory)
 package ipam
 
 import (
@@ -79,47 +79,45 @@ func Open(dir string) (*Store, error) {
 func (s *Store) Close() error { return s.lock.Close() }
 
 // Allocate returns one address of each range for the owner. An owner that has
-// an address already gets the same again. If a range is full, nothing is kept.
-func (s *Store) Allocate(o Owner, ranges []Range) ([]netip.Addr, error) {
+// an address already gets the same again, and a pod that is remembered the one that
+// it had, if nobody else has it now. If a range is full, nothing is kept.
+func (s *Store) Allocate(o Owner, ranges []Range, m Memory) ([]netip.Addr, error) {
 	taken, err := s.All()
 	if err != nil {
 		return nil, err
 	}
+	notes := m.notes()
 	out := make([]netip.Addr, 0, len(ranges))
 	for i, r := range ranges {
-		a, err := s.allocate(o, r, i, taken)
+		a, err := s.allocate(o, search{Range: r, taken: taken, notes: notes, pod: m.Pod}, i)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("address out of %s: %w", r.Subnet, err), s.Release(o))
 		}
 		out = append(out, a)
 	}
+	// Only a hint: a pod without one runs as well.
+	_ = m.remember(out)
 	return out, nil
 }
 
-func (s *Store) allocate(o Owner, r Range, index int, taken map[netip.Addr]Owner) (netip.Addr, error) {
-	for a, owner := range taken {
-		if owner == o && r.Subnet.Contains(a) {
+func (s *Store) allocate(o Owner, in search, index int) (netip.Addr, error) {
+	for a, owner := range in.taken {
+		if owner == o && in.Subnet.Contains(a) {
 			return a, nil
 		}
 	}
-	first, last := bounds(r.Subnet)
-	start := s.lastGiven(index)
-	if !start.IsValid() || start.Less(first) || last.Less(start) {
-		start = last // so that the search begins at the first
+	a, turned, ok := in.choose(s.lastGiven(index))
+	if !ok {
+		return netip.Addr{}, ErrFull
 	}
-	for a := next(start, first, last); ; a = next(a, first, last) {
-		if _, ok := taken[a]; !ok && a != r.Gateway {
-			if err := s.claim(a, o); err != nil {
-				return netip.Addr{}, err
-			}
-			// Only a hint: addresses are reused as late as possible.
-			_ = os.WriteFile(s.hint(index), []byte(a.String()), 0o600)
-			return a, nil
-		}
-		if a == start {
-			return netip.Addr{}, ErrFull
-		}
+	if err := s.claim(a, o); err != nil {
+		return netip.Addr{}, err
 	}
+	if turned {
+		// Only a hint: addresses are reused as late as possible.
+		_ = os.WriteFile(s.hint(index), []byte(a.String()), 0o600)
+	}
+	return a, nil
 }
 
 // claim makes the address the owner's, or fails with fs.ErrExist.

@@ -40,7 +40,7 @@ func TestAllocateUntilFull(t *testing.T) {
 	r := mustRange(t, "10.1.2.0/29") // .1 is the gateway, .2 to .6 are free
 	var got []string
 	for i := range 5 {
-		a, err := s.Allocate(owner(i), []Range{r})
+		a, err := s.Allocate(owner(i), []Range{r}, Memory{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,10 +52,10 @@ func TestAllocateUntilFull(t *testing.T) {
 	if n, err := s.Free(r); n != 0 || err != nil {
 		t.Errorf("Free = %d, %v", n, err)
 	}
-	if _, err := s.Allocate(owner(9), []Range{r}); !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "10.1.2.0/29") {
+	if _, err := s.Allocate(owner(9), []Range{r}, Memory{}); !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "10.1.2.0/29") {
 		t.Errorf("full range: error %v", err)
 	}
-	if a, err := s.Allocate(owner(3), []Range{r}); err != nil || a[0].String() != "10.1.2.5" {
+	if a, err := s.Allocate(owner(3), []Range{r}, Memory{}); err != nil || a[0].String() != "10.1.2.5" {
 		t.Errorf("same owner again: %v, %v; want 10.1.2.5", a, err)
 	}
 	// Freed addresses are given again as late as possible.
@@ -65,7 +65,7 @@ func TestAllocateUntilFull(t *testing.T) {
 		}
 	}
 	for _, want := range []string{"10.1.2.3", "10.1.2.6"} {
-		a, err := s.Allocate(Owner{"x" + want, "eth0"}, []Range{r})
+		a, err := s.Allocate(Owner{"x" + want, "eth0"}, []Range{r}, Memory{})
 		if err != nil || a[0].String() != want {
 			t.Errorf("after release: %v, %v; want %s", a, err, want)
 		}
@@ -77,12 +77,12 @@ func TestDualStackIsAllOrNothing(t *testing.T) {
 	defer s.Close()
 	v4, v6 := mustRange(t, "10.1.2.0/24"), mustRange(t, "fd00:1::/126")
 	for i, want := range [][]string{{"10.1.2.2", "fd00:1::2"}, {"10.1.2.3", "fd00:1::3"}} {
-		a, err := s.Allocate(owner(i), []Range{v4, v6})
+		a, err := s.Allocate(owner(i), []Range{v4, v6}, Memory{})
 		if err != nil || a[0].String() != want[0] || a[1].String() != want[1] {
 			t.Fatalf("allocated %v, %v; want %v", a, err, want)
 		}
 	}
-	if _, err := s.Allocate(owner(2), []Range{v4, v6}); !errors.Is(err, ErrFull) {
+	if _, err := s.Allocate(owner(2), []Range{v4, v6}, Memory{}); !errors.Is(err, ErrFull) {
 		t.Fatalf("IPv6 is full: error %v", err)
 	}
 	if a, err := s.Of(owner(2)); err != nil || len(a) != 0 {
@@ -96,7 +96,7 @@ func TestKeep(t *testing.T) {
 	defer s.Close()
 	r := mustRange(t, "10.1.2.0/24")
 	for i := range 3 {
-		if _, err := s.Allocate(owner(i), []Range{r}); err != nil {
+		if _, err := s.Allocate(owner(i), []Range{r}, Memory{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -145,7 +145,7 @@ func TestConcurrent(t *testing.T) {
 			for n := range 10 {
 				o := Owner{fmt.Sprintf("c-%d-%d", i, n), "eth0"}
 				s := open(t, dir)
-				a, err := s.Allocate(o, []Range{r})
+				a, err := s.Allocate(o, []Range{r}, Memory{})
 				s.Close()
 				if err != nil {
 					t.Error(err)
@@ -227,7 +227,7 @@ func allocateForever(t *testing.T, dir string) {
 	r := mustRange(t, "10.1.0.0/24")
 	for i := 0; ; i++ {
 		s := open(t, dir)
-		if _, err := s.Allocate(owner(i%50), []Range{r}); err != nil {
+		if _, err := s.Allocate(owner(i%50), []Range{r}, Memory{}); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Release(owner((i + 25) % 50)); err != nil {

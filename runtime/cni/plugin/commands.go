@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
@@ -30,7 +31,7 @@ func add(args *skel.CmdArgs) error {
 		return ioError(err)
 	}
 	defer store.Close()
-	addrs, err := store.Allocate(owner, ranges)
+	addrs, err := store.Allocate(owner, ranges, ipam.Memory{Dir: conf.MemoryDir, Pod: podUID(args.Args)})
 	if err != nil {
 		return fmt.Errorf("network %q: %w", conf.Name, err)
 	}
@@ -43,6 +44,16 @@ func add(args *skel.CmdArgs) error {
 		return errors.Join(err, attach.Del(owner.ContainerID, owner.IfName), store.Release(owner))
 	}
 	return types.PrintResult(result(s, links), conf.CNIVersion)
+}
+
+// podUID is the pod's, by Kubernetes' convention for CNI_ARGS; "" if it is not told.
+func podUID(args string) string {
+	for arg := range strings.SplitSeq(args, ";") {
+		if uid, ok := strings.CutPrefix(arg, "K8S_POD_UID="); ok {
+			return uid
+		}
+	}
+	return ""
 }
 
 func del(args *skel.CmdArgs) error {

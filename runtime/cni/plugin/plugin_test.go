@@ -16,6 +16,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"skiff/runtime/cni"
+	"skiff/runtime/cni/attach"
 )
 
 func TestPodsReachEachOther(t *testing.T) {
@@ -170,6 +171,47 @@ func TestGC(t *testing.T) {
 	}
 	if l := h.links(); len(l) != 0 {
 		t.Errorf("after Remove: links %v", l)
+	}
+}
+
+// TestHalfMadeLink leaves what a plugin that is killed at the wrong moment leaves.
+func TestHalfMadeLink(t *testing.T) {
+	h := newHost(t)
+	a := h.add("pod-a", h.conf(nil))
+	if err := h.ns.Do(func(ns.NetNS) error {
+		link, err := netlink.LinkByName(attach.HostLink("pod-a", "eth0"))
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetNoMaster(link)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	h.add("pod-b", h.conf(nil))
+	cfg := cni.Config{Bridge: "skt0", Table: "skt-hostports", StateDir: h.stateDir}
+	if err := h.ns.Do(func(ns.NetNS) error { return cfg.GC([]cni.Attachment{{ContainerID: "pod-b", IfName: "eth0"}}) }); err != nil {
+		t.Fatal(err)
+	}
+	if l, want := h.links(), attach.HostLink("pod-b", "eth0"); len(l) != 1 || l[0] != want {
+		t.Errorf("links %v, want only %s, and none of %s", l, want, a.id)
+	}
+}
+
+// TestReboot gives pods new sandboxes after all of /run is gone.
+func TestReboot(t *testing.T) {
+	h := newHost(t)
+	memory := filepath.Join(t.TempDir(), "addresses")
+	conf := h.conf(func(c map[string]any) { c["memoryDir"] = memory })
+	as := func(uid, id string) string {
+		t.Setenv("CNI_ARGS", "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=x;K8S_POD_INFRA_CONTAINER_ID="+id+";K8S_POD_UID="+uid)
+		return h.add(id, conf).ip
+	}
+	a, b := as("uid-a", "1"), as("uid-b", "2")
+	h.stateDir = filepath.Join(t.TempDir(), "state")
+	h.ns = newNetNS(t)
+	conf = h.conf(func(c map[string]any) { c["memoryDir"] = memory })
+	if gotB, gotA := as("uid-b", "3"), as("uid-a", "4"); gotA != a || gotB != b {
+		t.Errorf("after a reboot pods have %s and %s, want %s and %s", gotA, gotB, a, b)
 	}
 }
 
