@@ -13,7 +13,7 @@ import (
 func (a *Agent) serve(ctx context.Context) error {
 	l, err := net.Listen("tcp", net.JoinHostPort(a.cfg.BindAddress, strconv.Itoa(a.cfg.Port)))
 	if err != nil {
-		return fmt.Errorf("listen for the node's API: %w", err)
+		return fmt.Errorf("listen for the node's API (`skiff check` says what is in the way): %w", err)
 	}
 	return api.Serve(ctx, l, a.apiConfig())
 }

@@ -65,6 +65,7 @@ func agentConfig(c *cli.Context) (daemon.Config, error) {
 		NodeIPs:                  p.addrs("node-ip"),
 		Server:                   c.String("server"),
 		Token:                    p.joinToken(),
+		NodeAPIAddress:           p.addr("node-api-address"),
 		ContainerRuntimeEndpoint: n.ContainerRuntimeEndpoint,
 		MTU:                      n.MTU,
 		Labels:                   n.Labels,

@@ -108,11 +108,18 @@ func controlPlaneFlags() []cli.Flag {
 	}
 }
 
+// agentOwnFlags are those of the agent alone.
+func agentOwnFlags() []cli.Flag {
+	return []cli.Flag{
+		stringFlag("server", "", "address of a server to join, https://HOST:6443"),
+		stringFlag("node-api-address", "", "address that the node's API listens on; servers reach it on 127.0.0.1 as well (default: every address)"),
+	}
+}
+
 func serverFlags() []cli.Flag {
 	return append(append(commonFlags(), nodeFlags()...), controlPlaneFlags()...)
 }
 
 func agentFlags() []cli.Flag {
-	own := []cli.Flag{stringFlag("server", "", "address of a server to join, https://HOST:6443")}
-	return append(append(own, commonFlags()...), nodeFlags()...)
+	return append(append(agentOwnFlags(), commonFlags()...), nodeFlags()...)
 }

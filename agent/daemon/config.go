@@ -36,6 +36,9 @@ type Config struct {
 	// ContainerRuntimeEndpoint is the socket of a CRI runtime to use in place of
 	// the embedded containerd.
 	ContainerRuntimeEndpoint string
+	// NodeAPIAddress is what the node's API listens on; the zero Addr is every
+	// address. On loopback it is reached by the tunnel alone.
+	NodeAPIAddress netip.Addr
 	// MTU of the pods' links, 0 for what fits.
 	MTU    int
 	Labels map[string]string
@@ -113,7 +116,7 @@ func (c *Config) nodeConfig(ips []netip.Addr, info clusterinfo.Info) node.Config
 		Agent: agent.Config{
 			NodeName: c.NodeName, NodeIPs: ips, Labels: c.Labels, Taints: c.Taints,
 			ClusterDNS: info.ClusterDNS, ClusterDomain: info.ClusterDomain, DataDir: c.DataDir, Port: agent.DefaultPort,
-			LeaseDuration: info.NodeLease,
+			LeaseDuration: info.NodeLease, BindAddress: c.bindAddress(),
 		},
 		Proxy: proxy.Config{
 			NodeName: c.NodeName, NodeIPs: ips, PodCIDRs: info.ClusterCIDRs, ServiceCIDRs: info.ServiceCIDRs,
@@ -121,6 +124,26 @@ func (c *Config) nodeConfig(ips []netip.Addr, info clusterinfo.Info) node.Config
 			DisableDNS: len(info.ClusterDNS) == 0,
 		},
 	}
+}
+
+// bindAddress is what the node's API listens on, as the agent takes it.
+func (c *Config) bindAddress() string {
+	if !c.NodeAPIAddress.IsValid() {
+		return ""
+	}
+	return c.NodeAPIAddress.String()
+}
+
+// nodeAPI is where this process reaches the node's API.
+func (c *Config) nodeAPI() string {
+	at := c.NodeAPIAddress
+	switch {
+	case !at.IsValid(), at == netip.IPv4Unspecified():
+		at = loopback
+	case at == netip.IPv6Unspecified():
+		at = netip.IPv6Loopback()
+	}
+	return netip.AddrPortFrom(at, agent.DefaultPort).String()
 }
 
 // defaultPod fills in a static pod's defaults, as the API server would.

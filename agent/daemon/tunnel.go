@@ -5,12 +5,10 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
 
-	"skiff/agent"
 	"skiff/agent/tunnel"
 )
 
@@ -22,7 +20,7 @@ func (d *daemon) runTunnel(ctx context.Context) error {
 		Servers: d.member.Servers,
 		Dial:    d.member.Dial,
 		NodeAPI: func(ctx context.Context) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(loopback.String(), strconv.Itoa(agent.DefaultPort)))
+			return (&net.Dialer{}).DialContext(ctx, "tcp", d.cfg.nodeAPI())
 		},
 		Allow: func(a netip.AddrPort) bool { return belongsTo(nodes, d.cfg.NodeName, a.Addr()) },
 		Log:   slog.Default(),

@@ -32,3 +32,22 @@ func TestBelongsTo(t *testing.T) {
 		}
 	}
 }
+
+// TestNodeAPI: the tunnel ends where the node's API listens.
+func TestNodeAPI(t *testing.T) {
+	for _, tt := range []struct{ address, bind, want string }{
+		{"", "", "127.0.0.1:10250"},
+		{"0.0.0.0", "0.0.0.0", "127.0.0.1:10250"},
+		{"::", "::", "[::1]:10250"},
+		{"127.0.0.1", "127.0.0.1", "127.0.0.1:10250"},
+		{"192.168.1.10", "192.168.1.10", "192.168.1.10:10250"},
+	} {
+		var c Config
+		if tt.address != "" {
+			c.NodeAPIAddress = netip.MustParseAddr(tt.address)
+		}
+		if bind, at := c.bindAddress(), c.nodeAPI(); bind != tt.bind || at != tt.want {
+			t.Errorf("%q: listens on %q, is dialled at %q, want %q and %q", tt.address, bind, at, tt.bind, tt.want)
+		}
+	}
+}

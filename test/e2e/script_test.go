@@ -24,6 +24,7 @@ type cluster struct {
 	lan           *host.Network
 	node, outside *host.Host
 	further       []*host.Host
+	agentFlags    []string // of those that join
 	names         *zone
 	client        kubernetes.Interface
 }
@@ -106,7 +107,7 @@ func (c *cluster) newHost(t *testing.T, n *host.Network, name string) *host.Host
 const serverName = "skiff.lan.example"
 
 func (c *cluster) launch(h *host.Host) {
-	h.LaunchAgent(c.node, "--server", "https://"+serverName+":6443")
+	h.LaunchAgent(c.node, append([]string{"--server", "https://" + serverName + ":6443"}, c.agentFlags...)...)
 }
 
 // join makes further nodes, all at once.
