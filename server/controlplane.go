@@ -128,7 +128,9 @@ func (cp *controlPlane) makeAPI() error {
 			ServiceAccounts: c.ServiceAccounts().Lister(), Pods: c.Pods().Lister(), Nodes: c.Nodes().Lister(), Client: cp.admin,
 		}), join.NewAuthenticator(cp.admin.CoreV1().Secrets(join.Namespace), time.Now)},
 	})
-	rights, err := authz.New(authz.Config{Informers: cp.informers, Client: cp.admin})
+	rights, err := authz.New(authz.Config{
+		Informers: cp.informers, Client: cp.admin, OpenPaths: []string{"/healthz", "/livez", "/readyz", join.AuthoritiesPath},
+	})
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,7 @@
 //	api.New(api.Config{Authorizer: az, ...})
 //
 // It must be made before the informers start, as it adds indexes to them. Until the
-// roles are there, only system:masters gets in.
+// roles are there, only system:masters gets in, and everybody to Config.OpenPaths.
 package authz
 
 import (
@@ -33,6 +33,10 @@ type Config struct {
 	// Client reads what is asked for too rarely to be kept in memory (volumes,
 	// attachments, resource slices). Its user must be one of system:masters.
 	Client kubernetes.Interface
+	// OpenPaths are those outside the API that everybody may ask for, also before
+	// the roles are there: health, and what a box checks a server by (upstream's
+	// --authorization-always-allow-paths).
+	OpenPaths []string
 }
 
 // Authorizer is an authorizer.Authorizer and authorizer.RuleResolver.
@@ -42,6 +46,7 @@ type Authorizer struct {
 	// grants more than that.
 	RBAC  *rbac.Authorizer
 	chain []named
+	open  []string
 }
 
 type named struct {
@@ -64,7 +69,7 @@ func New(cfg Config) (*Authorizer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make authorizer: %w", err)
 	}
-	a := &Authorizer{RBAC: r, chain: []named{{"Node", n}, {"RBAC", r}}}
+	a := &Authorizer{RBAC: r, chain: []named{{"Node", n}, {"RBAC", r}}, open: cfg.OpenPaths}
 	a.AuthorizerFunc = a.authorize
 	return a, nil
 }
@@ -83,6 +88,9 @@ func nodeRules() []rbacv1.PolicyRule {
 // those that have no opinion go into the message that the user sees.
 func (a *Authorizer) authorize(ctx context.Context, attrs authorizer.Attributes) (authorizer.Decision, string, error) {
 	if u := attrs.GetUser(); u != nil && slices.Contains(u.GetGroups(), user.SystemPrivilegedGroup) {
+		return authorizer.DecisionAllow, "", nil
+	}
+	if !attrs.IsResourceRequest() && slices.Contains(a.open, attrs.GetPath()) {
 		return authorizer.DecisionAllow, "", nil
 	}
 	var reasons []string

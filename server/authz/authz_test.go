@@ -111,6 +111,29 @@ func TestDefaultPolicy(t *testing.T) {
 	}
 }
 
+// TestOpenPaths are allowed before any role is there.
+func TestOpenPaths(t *testing.T) {
+	client := fake.NewClientset()
+	a, err := New(Config{Informers: informers.NewSharedInformerFactory(client, 0), Client: client, OpenPaths: []string{"/livez"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	anonymous := who("system:anonymous", "system:unauthenticated")
+	for name, tc := range map[string]struct {
+		attrs authorizer.Attributes
+		want  bool
+	}{
+		"open":     {get(anonymous, "/livez"), true},
+		"below it": {get(anonymous, "/livez/ping"), false},
+		"resource": {authorizer.AttributesRecord{User: anonymous, Verb: "get", Path: "/livez", ResourceRequest: true}, false},
+	} {
+		decision, _, err := a.Authorize(t.Context(), tc.attrs)
+		if err != nil || (decision == authorizer.DecisionAllow) != tc.want {
+			t.Errorf("%s: %v, %v", name, decision, err)
+		}
+	}
+}
+
 func TestReasons(t *testing.T) {
 	bob := who("bob", "system:authenticated")
 	a := newAuthorizer(t,
