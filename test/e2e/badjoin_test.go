@@ -32,9 +32,11 @@ func TestJoinRefused(t *testing.T) {
 		"no token":       {server.URL(), "", 2, `^skiff: token: is missing`},
 		"a short token":  {server.URL(), parts[3], 2, `^skiff: token: `},
 		"no server":      {"", token, 2, `^skiff: server: is missing, write --server https://HOST:6443$`},
-		"wrong secret":   {server.URL(), with(3, "0123456789abcdef"), 1, `^skiff: .*token`},
-		"unknown id":     {server.URL(), with(2, "abcdef"), 1, `^skiff: .*token`},
-		"another's hash": {server.URL(), with(1, strings.Repeat("0", len(parts[1]))), 1, `^skiff: .*hash`},
+		"wrong secret":   {server.URL(), with(3, "0123456789abcdef"), 1, badToken},
+		"unknown id":     {server.URL(), with(2, "abcdef"), 1, badToken},
+		"another's hash": {server.URL(), with(1, strings.Repeat("0", len(parts[1]))), 1, `^skiff: join: https://.*: the server's authority has hash .*; check --server, and take the token from that cluster's server$`},
+		"expired token":  {server.URL(), expiredToken(t, server), 1, badToken},
+		"revoked token":  {server.URL(), revokedToken(t, server), 1, badToken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			refused(t, two.Run("skiff", "agent", "--server", tc.server, "--token", tc.token), tc.code, tc.message)
@@ -45,6 +47,34 @@ func TestJoinRefused(t *testing.T) {
 	if out := server.Kubectl("get", "nodes", "--no-headers"); strings.Count(out, " Ready ") != 2 {
 		t.Errorf("the nodes: %q", out)
 	}
+}
+
+// badToken is what a box with a token that does not count is told.
+const badToken = `^skiff: join: the server does not take the token with the id \S+: it is wrong, has expired or was deleted; .skiff token create. on a server makes a new one$`
+
+func createToken(h *host.Host, flags ...string) (token, id string) {
+	token = strings.TrimSpace(h.Skiff(append([]string{"token", "create"}, flags...)...))
+	return token, strings.Split(token, ".")[2]
+}
+
+// expiredToken is one whose time has come: the server has removed it.
+func expiredToken(t *testing.T, server *host.Host) string {
+	t.Helper()
+	token, id := createToken(server, "--ttl", "1s")
+	eventually(t, "the token is removed", func() error {
+		if list := server.Skiff("token", "list"); strings.Contains(list, id) {
+			return fmt.Errorf("tokens: %s", list)
+		}
+		return nil
+	})
+	return token
+}
+
+func revokedToken(t *testing.T, server *host.Host) string {
+	t.Helper()
+	token, id := createToken(server)
+	server.Skiff("token", "delete", id)
+	return token
 }
 
 // TestJoinLater joins a server that is not there yet: the agent says so, and joins
