@@ -92,7 +92,7 @@ type agentReporter struct{ *reporter }
 func (r agentReporter) Ready(s daemon.Summary) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.notify.ready("node "+s.Node+" of "+s.Server, func() error { return nil })
+	r.notify.ready("node "+s.Node+" of "+s.Server, s.Healthy)
 	if !r.terminal {
 		slog.Info("ready", "node", s.Node, "server", s.Server, "ms", s.Took.Milliseconds())
 		return

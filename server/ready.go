@@ -36,7 +36,7 @@ func (cp *controlPlane) awaitReady(ctx context.Context, observer Observer) error
 	summary := Summary{
 		URL: cp.url(), Kubeconfig: cp.cfg.WriteKubeconfig, Took: time.Since(started),
 		Token: cp.state.token.String(), TokenFile: cp.cfg.tokenFile(),
-		Healthy: cp.healthy,
+		Healthy: cp.alive,
 	}
 	if cp.node != nil {
 		summary.Node = cp.cfg.NodeName
@@ -46,6 +46,14 @@ func (cp *controlPlane) awaitReady(ctx context.Context, observer Observer) error
 		slog.Warn("memory that only the start needed stays in use", "err", err)
 	}
 	return nil
+}
+
+// alive returns what is wrong with the process, which a start may mend.
+func (cp *controlPlane) alive() error {
+	if err := cp.healthy(); err != nil || cp.node == nil {
+		return err
+	}
+	return cp.node.Healthy()
 }
 
 // healthTimeout bounds the read that tells whether the store still answers.

@@ -62,6 +62,8 @@ type Summary struct {
 	Node, Server string
 	// Took is the time from the process's start.
 	Took time.Duration
+	// Healthy returns what is wrong with the process, if anything is.
+	Healthy func() error
 }
 
 // dir is the agent's own folder.

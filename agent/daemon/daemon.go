@@ -211,7 +211,10 @@ func (d *daemon) run(ctx context.Context) error {
 
 // ready tells that the node is, and hands back the memory of the start.
 func (d *daemon) ready() {
-	d.observer.Ready(Summary{Node: d.cfg.NodeName, Server: "https://" + d.member.Servers()[0], Took: time.Since(started)})
+	d.observer.Ready(Summary{
+		Node: d.cfg.NodeName, Server: "https://" + d.member.Servers()[0], Took: time.Since(started),
+		Healthy: d.node.Healthy,
+	})
 	if err := resident.Release(); err != nil {
 		slog.Warn("memory that only the start needed stays in use", "err", err)
 	}

@@ -98,6 +98,8 @@ type Node struct {
 	ips   []netip.Addr
 	lease time.Duration
 	agent *agent.Agent // nil until there is a runtime
+	// embedded is the runtime in this process, nil if there is none (yet).
+	embedded cri.Runtime
 }
 
 // New puts together what follows the cluster. deps lack the runtime and what it
@@ -137,6 +139,9 @@ func (n *Node) newAgent(rt *Runtime, imagesChanged <-chan struct{}, onReady func
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if rt.daemon != nil {
+		n.embedded = rt.Runtime
+	}
 	cfg.NodeIPs, cfg.LeaseDuration = n.ips, n.lease
 	var err error
 	n.agent, err = agent.New(cfg, deps)
