@@ -51,6 +51,8 @@ type fakeServer struct {
 	ahead time.Duration
 	// deny is why requests are denied, "" if they are not.
 	deny string
+	// deleted tells that there is no Node for who joined.
+	deleted bool
 	// revoked certificates and tokens are not taken.
 	revoked map[string]bool
 	info    clusterinfo.Info
@@ -218,6 +220,8 @@ func (f *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		list := &corev1.ConfigMapList{Items: []corev1.ConfigMap{*f.configMap()}}
 		list.Kind, list.APIVersion, list.ResourceVersion = "ConfigMapList", "v1", fmt.Sprint(f.version)
 		f.write(w, list)
+	case r.URL.Path == "/api/v1/nodes/box":
+		f.getNode(w)
 	case r.URL.Path == cm+"/"+clusterinfo.Name:
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -307,6 +311,16 @@ func (f *fakeServer) decide(csr *certificatesv1.CertificateSigningRequest, user 
 		f.t.Error(err)
 	}
 	csr.Status.Certificate = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+func (f *fakeServer) getNode(w http.ResponseWriter) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.deleted {
+		f.fail(w, apierrors.NewNotFound(corev1.Resource("nodes"), "box"))
+		return
+	}
+	f.write(w, &corev1.Node{TypeMeta: metav1.TypeMeta{Kind: "Node", APIVersion: "v1"}, ObjectMeta: metav1.ObjectMeta{Name: "box"}})
 }
 
 func (f *fakeServer) configMap() *corev1.ConfigMap {

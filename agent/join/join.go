@@ -56,6 +56,9 @@ func Join(ctx context.Context, cfg Config) (*Member, error) {
 		return nil, err
 	}
 	if m.joined() && m.refresh(ctx) {
+		if err := m.rejoin(ctx); err != nil {
+			return nil, err
+		}
 		return m, nil
 	}
 	if cfg.Token.Secret == "" {
@@ -261,10 +264,40 @@ func (m *Member) refresh(ctx context.Context) bool {
 	if err != nil {
 		m.log.Debug("starting with what is known of the cluster", "err", err)
 	}
+	if err == nil {
+		m.deleted = m.nodeDeleted(ctx)
+	}
 	if m.refused = apierrors.IsUnauthorized(err); m.refused {
 		m.client.Store(nil)
 	}
 	return !m.refused
+}
+
+// nodeDeleted tells whether the node's object is gone, as far as a server says so.
+func (m *Member) nodeDeleted(ctx context.Context) bool {
+	clients, err := kubernetes.NewForConfig(m.RESTConfig())
+	if err == nil {
+		_, err = clients.CoreV1().Nodes().Get(ctx, m.cfg.NodeName, metav1.GetOptions{})
+	}
+	return apierrors.IsNotFound(err)
+}
+
+// rejoin asks for the name of a node that was deleted once more, by the
+// certificate that it has: whoever deleted it has freed the name. The error is
+// that another box has it now; if nobody answers, the node starts as it would
+// without a server.
+func (m *Member) rejoin(ctx context.Context) error {
+	if !m.deleted {
+		return nil
+	}
+	err := m.requestClient(ctx, m.restConfig())
+	if isRefusal(err) {
+		return fmt.Errorf("join again, as the node was deleted: %w", err)
+	}
+	if err != nil {
+		m.log.Debug("the name of the deleted node was not asked for", "err", err)
+	}
+	return nil
 }
 
 // hostPort is the server's address for dialling.

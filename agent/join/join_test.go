@@ -337,3 +337,27 @@ func TestFollows(t *testing.T) {
 		}
 	})
 }
+
+// TestNodeDeleted: a member whose Node was deleted asks for its name again before
+// it starts, with no token, and is refused if another box has it.
+func TestNodeDeleted(t *testing.T) {
+	inJune(t, func(t *testing.T) {
+		f, dir := newFake(t), t.TempDir()
+		cfg := f.config(dir)
+		joined(t, cfg).link.close()
+		cfg.Token = pki.Token{}
+		const claim = "system:node:box kubernetes.io/kube-apiserver-client-kubelet"
+		for i, deleted := range []bool{false, true} {
+			f.set(func() { f.deleted = deleted })
+			joined(t, cfg).link.close()
+			if f.asked[claim] != i {
+				t.Errorf("the Node was deleted: %v; asked %d times for the name", deleted, f.asked[claim])
+			}
+		}
+		f.set(func() { f.keys["system:node:box"] = f.pki.Client.Cert.PublicKey })
+		_, err := Join(t.Context(), cfg)
+		if err == nil || !strings.HasPrefix(err.Error(), "join again, as the node was deleted: ") || !strings.HasSuffix(err.Error(), "choose another --node-name") {
+			t.Errorf("of a name that another box has now: %v", err)
+		}
+	})
+}

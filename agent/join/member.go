@@ -37,6 +37,8 @@ type Member struct {
 	clock  *serverClock
 	// refused tells that a server did not take the node's certificate.
 	refused bool
+	// deleted tells that the node's object was gone when the member started.
+	deleted bool
 	// share is this node's part in spreading renewals.
 	share float64
 
