@@ -71,12 +71,19 @@ func (c *cluster) yaml(t *testing.T, text string) error {
 		_, err := c.run(text, "kubectl", "create", "--dry-run=server", "--validate=strict", "-f", "-")
 		return err
 	}
-	file := filepath.Join(t.TempDir(), "config.yaml")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		return err
+	// What users are told to put beside their configuration is beside this one.
+	dir := t.TempDir()
+	file := filepath.Join(dir, "config.yaml")
+	text = strings.ReplaceAll(text, "/etc/skiff/", dir+"/")
+	for path, content := range map[string]string{file: text, filepath.Join(dir, "token"): exampleToken} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			return err
+		}
 	}
 	return c.check("--config", file)
 }
+
+var exampleToken = "skiff." + strings.Repeat("0a", 32) + ".abcdef.0123456789abcdef"
 
 // check runs `skiff check`, which reads flags and configuration as the server
 // does. That this box may not be fit is none of the documentation's faults.
