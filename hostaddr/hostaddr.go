@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -30,6 +31,21 @@ var ErrNone = errors.New("this box has no address besides loopback; connect it, 
 // of IPv4 alone.
 func Find(ignore func(netip.Addr) bool) ([]netip.Addr, error) {
 	return find(ignore, nil)
+}
+
+// Loopback is what a box without a cable is known by until it gets one: its pods
+// run all the same.
+var Loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
+// FindOrLoopback is Find, and Loopback for a box that has no other address; its
+// log says so.
+func FindOrLoopback(ignore func(netip.Addr) bool) ([]netip.Addr, error) {
+	ips, err := Find(ignore)
+	if errors.Is(err, ErrNone) {
+		slog.Warn("this box has no address besides loopback: it works for itself alone until it gets one")
+		return []netip.Addr{Loopback}, nil
+	}
+	return ips, err
 }
 
 // candidate is an address and how well it suits: the lower, the better.

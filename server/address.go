@@ -14,10 +14,6 @@ import (
 	"skiff/server/pki"
 )
 
-// loopback is what a box without a cable is known by until it gets one: its pods
-// run all the same.
-var loopback = netip.MustParseAddr("127.0.0.1")
-
 // addresses are what this box is known by. Those that the user left open change
 // while the server runs, as the box's do. They are safe for concurrent use.
 type addresses struct {
@@ -40,11 +36,7 @@ func (c *Config) findAddresses() (*addresses, error) {
 		return a, nil
 	}
 	var err error
-	a.nodeIPs, err = hostaddr.Find(c.inCluster)
-	if errors.Is(err, hostaddr.ErrNone) {
-		slog.Warn("this box has no address besides loopback: it works for itself alone until it gets one")
-		a.nodeIPs, err = []netip.Addr{loopback}, nil
-	}
+	a.nodeIPs, err = hostaddr.FindOrLoopback(c.inCluster)
 	return a, err
 }
 

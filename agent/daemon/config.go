@@ -13,6 +13,7 @@ import (
 	"skiff/agent"
 	"skiff/agent/node"
 	"skiff/datadir"
+	"skiff/hostaddr"
 	"skiff/proxy"
 	"skiff/server/clusterinfo"
 	"skiff/server/pki"
@@ -128,6 +129,19 @@ func (c *Config) nodeConfig(ips []netip.Addr, info clusterinfo.Info) node.Config
 	}
 }
 
+// Address is the one that the node is to be known by. Before it joins, nothing is
+// known of the cluster's ranges, which may be on this box from an earlier time.
+func (c *Config) Address() (netip.Addr, error) {
+	if len(c.NodeIPs) > 0 {
+		return c.NodeIPs[0], nil
+	}
+	ips, err := hostaddr.Find(nil)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	return ips[0], nil
+}
+
 // bindAddress is what the node's API listens on, as the agent takes it.
 func (c *Config) bindAddress() string {
 	if !c.NodeAPIAddress.IsValid() {
@@ -141,7 +155,7 @@ func (c *Config) nodeAPI() string {
 	at := c.NodeAPIAddress
 	switch {
 	case !at.IsValid(), at == netip.IPv4Unspecified():
-		at = loopback
+		at = hostaddr.Loopback
 	case at == netip.IPv6Unspecified():
 		at = netip.IPv6Loopback()
 	}

@@ -26,10 +26,6 @@ import (
 // started is when the process began.
 var started = time.Now()
 
-// loopback is what a box without a cable is known by until it gets one: its pods
-// run all the same.
-var loopback = netip.MustParseAddr("127.0.0.1")
-
 // Run runs an agent until ctx ends, or a part of it cannot go on. It returns after
 // everything that it started has stopped; containers run on.
 //
@@ -126,12 +122,7 @@ func (d *daemon) addresses() ([]netip.Addr, error) {
 	if len(d.cfg.NodeIPs) > 0 {
 		return d.cfg.NodeIPs, nil
 	}
-	ips, err := hostaddr.Find(d.inCluster)
-	if errors.Is(err, hostaddr.ErrNone) {
-		slog.Warn("this box has no address besides loopback: it works for itself alone until it gets one")
-		return []netip.Addr{loopback}, nil
-	}
-	return ips, err
+	return hostaddr.FindOrLoopback(d.inCluster)
 }
 
 // followAddress has the node follow the box's address, until ctx ends. What users
