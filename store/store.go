@@ -116,6 +116,9 @@ type Batch struct {
 type Watcher interface {
 	// Next blocks for at least one event, or for ctx to end (its error).
 	Next(ctx context.Context) (Batch, error)
+	// Poll returns what Next would, at once. Where Next would block it returns no
+	// events, and a channel that is closed when there may be some.
+	Poll() (Batch, <-chan struct{}, error)
 	// Progress returns the revision that everything up to has been returned by
 	// Next, at once. It moves on while nothing matches.
 	Progress() int64

@@ -41,6 +41,8 @@ type call struct {
 
 	endpoint *endpoint
 	sub      *registry.Subresource
+	// stream is what follows the call of a watch.
+	stream *stream
 }
 
 func (c *call) setHeaders() {
@@ -88,16 +90,25 @@ func longRunning(info *request.RequestInfo) bool {
 	return false
 }
 
-// finish ends every call, panicking ones too.
+// survive logs the panic p and what it came from, unless it is the one that ends a
+// connection.
+func (s *Server) survive(p any, where ...any) {
+	if p == http.ErrAbortHandler { //nolint:errorlint // as net/http compares it
+		panic(p)
+	}
+	s.cfg.Logger.Error("request panicked", append(where, "err", fmt.Sprint(p), "stack", string(debug.Stack()))...)
+}
+
+// finish ends every call, panicking ones too, but for one that became a stream.
 func (c *call) finish() {
 	if p := recover(); p != nil {
-		if p == http.ErrAbortHandler { //nolint:errorlint // as net/http compares it
-			panic(p)
-		}
-		c.s.cfg.Logger.Error("request panicked", "verb", c.r.Method, "path", c.r.URL.Path, "err", fmt.Sprint(p), "stack", string(debug.Stack()))
+		c.s.survive(p, "verb", c.r.Method, "path", c.r.URL.Path)
 		if c.rec.code == 0 {
 			http.Error(c.w, "This request caused apiserver to panic. Look in the logs for details.", http.StatusInternalServerError)
 		}
+	}
+	if c.stream != nil {
+		return
 	}
 	code := c.rec.code
 	if code == 0 {

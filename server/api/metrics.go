@@ -63,7 +63,15 @@ func (m *metrics) long(c *call) (end func()) {
 	if !c.long {
 		return func() {}
 	}
-	return m.requests.begin(c.key())
+	k := c.key()
+	m.requests.stay(k, 1)
+	return func() { m.requests.stay(k, -1) }
+}
+
+// streamed counts a stream that ended.
+func (m *metrics) streamed(s *stream) {
+	m.requests.stay(s.key, -1)
+	m.requests.observe(s.key, http.StatusOK, s.s.cfg.Now().Sub(s.start))
 }
 
 // terminate counts a call that was refused before it was looked at.

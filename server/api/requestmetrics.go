@@ -151,18 +151,14 @@ func (m *requestMetrics) observe(k seriesKey, code int, took time.Duration) {
 	s.codes = append(s.codes, codeCount{code, 1})
 }
 
-// begin counts a long-running call until the returned function is called.
-func (m *requestMetrics) begin(k seriesKey) (end func()) {
+// stay adds n to the long-running calls under way.
+func (m *requestMetrics) stay(k seriesKey, n int) {
 	k.dryRun = ""
-	add := func(n int) {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		s := m.of(k)
-		s.long += n
-		s.wasLong = true
-	}
-	add(1)
-	return func() { add(-1) }
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.of(k)
+	s.long += n
+	s.wasLong = true
 }
 
 // Describe implements prometheus.Collector.

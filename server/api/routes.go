@@ -101,7 +101,6 @@ func (c *call) dispatch() error {
 
 // resource serves the main resource.
 func (c *call) resource() error {
-	defer c.s.metrics.long(c)()
 	verb := c.info.Verb
 	if !c.endpoint.res.Serves(verb) {
 		return errNotSupported()

@@ -16,21 +16,11 @@ const (
 	idleTime  = 90 * time.Second
 )
 
-// untilShutdown returns a context that ends with ctx or the server.
-func (s *Server) untilShutdown(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	s.streams.add(&cancel)
-	return ctx, func() {
-		s.streams.remove(&cancel)
-		cancel()
-	}
-}
-
 // Shutdown makes the server end: it is not ready any more, and watches end, so
 // that their clients go elsewhere. Other requests are still served.
 func (s *Server) Shutdown() {
 	s.draining.Store(true)
-	s.streams.end()
+	s.end()
 }
 
 // Serve serves HTTP/2 and HTTP/1.1 over TLS on l, or HTTP/1.1 in the clear

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"sync"
 	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -18,8 +19,10 @@ type Server struct {
 	metrics  *metrics
 
 	reads, writes atomic.Int64
-	streams       streams
 	draining      atomic.Bool
+	// ended is closed when watches are to end, so that their clients go elsewhere.
+	ended chan struct{}
+	end   func()
 }
 
 // New returns an API server that is ready to serve.
@@ -31,7 +34,8 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, registry: reg}
+	s := &Server{cfg: cfg, registry: reg, ended: make(chan struct{})}
+	s.end = sync.OnceFunc(func() { close(s.ended) })
 	s.metrics = newMetrics(s)
 	table := newRoutes()
 	if err := table.add(reg, cfg.Resources); err != nil {
@@ -78,6 +82,15 @@ func names(resources []*registry.Resource) []schema.GroupResource {
 
 // ServeHTTP takes a request through the chain.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if stream := s.serve(w, r); stream != nil {
+		// A watch lasts for an hour, and what asked for it is needed no more.
+		r.Header, r.URL, r.RequestURI = nil, nil, ""
+		stream.run()
+	}
+}
+
+// serve answers a request, but for a watch: it returns the stream that is to run.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) *stream {
 	c := &call{s: s, r: r, start: s.cfg.Now()}
 	c.rec.ResponseWriter = w
 	c.w = &c.rec
@@ -85,6 +98,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := s.chain(c); err != nil {
 		c.fail(err)
 	}
+	return c.stream
 }
 
 // chain is the way of every request, from top to bottom.

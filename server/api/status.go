@@ -14,8 +14,9 @@ import (
 )
 
 // statusOf turns any error into the Status that a client gets. This is the only
-// place where errors become HTTP codes.
-func (c *call) statusOf(err error) *metav1.Status {
+// place where errors become HTTP codes. One that says nothing to a client is
+// logged, with where it came from.
+func (s *Server) statusOf(err error, where ...any) *metav1.Status {
 	err = registry.StoreError(err)
 	var api apierrors.APIStatus
 	if errors.As(err, &api) {
@@ -32,7 +33,7 @@ func (c *call) statusOf(err error) *metav1.Status {
 		status := apierrors.NewTimeoutError("request was canceled", 0).Status()
 		return &status
 	}
-	c.s.cfg.Logger.Error("request failed", "verb", c.info.Verb, "resource", c.info.Resource, "path", c.r.URL.Path, "err", err)
+	s.cfg.Logger.Error("request failed", append(where, "err", err)...)
 	return &metav1.Status{Status: metav1.StatusFailure, Code: http.StatusInternalServerError, Reason: metav1.StatusReasonUnknown, Message: err.Error()}
 }
 
@@ -44,7 +45,7 @@ func (c *call) fail(err error) {
 		}
 		panic(http.ErrAbortHandler)
 	}
-	status := c.statusOf(err)
+	status := c.s.statusOf(err, "verb", c.info.Verb, "resource", c.info.Resource, "path", c.r.URL.Path)
 	if d := status.Details; d != nil && d.RetryAfterSeconds > 0 {
 		c.w.Header().Set("Retry-After", strconv.Itoa(int(d.RetryAfterSeconds)))
 	}

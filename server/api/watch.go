@@ -2,17 +2,14 @@ package api
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"math/rand/v2"
-	"reflect"
-	"strconv"
+	"net/http"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 
 	"skiff/server/registry"
@@ -22,9 +19,8 @@ import (
 // most is twice as long.
 const watchTimeout = 30 * time.Minute
 
-// watch answers GET of a stream of events. The request's own goroutine reads the
-// store's cursor and writes frames, which it shares with other watchers of the
-// same form.
+// watch begins to answer GET of a stream of events. What follows is done by the
+// stream, when the call has ended.
 func (c *call) watch() error {
 	o, err := c.negotiate(c.endpoint.serves)
 	if err != nil {
@@ -37,24 +33,27 @@ func (c *call) watch() error {
 	if err != nil {
 		return err
 	}
-	s := &stream{c: c, o: o, version: c.endpoint.version.Name}
+	s := &stream{s: c.s, ep: c.endpoint, o: o, w: c.rec.ResponseWriter, ctx: c.r.Context()}
 	if o.shape == table {
 		if s.table, err = c.tableOptions(); err != nil {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(c.ctx, watchTime(opts))
+	s.until = time.Now().Add(watchTime(opts))
+	ctx, cancel := context.WithDeadline(c.ctx, s.until)
 	defer cancel()
-	w, err := c.endpoint.store.Watch(ctx, registry.WatchOptions{
+	s.events, err = c.endpoint.store.Watch(ctx, registry.WatchOptions{
 		Namespace: c.info.Namespace, Selector: opts.selector, ResourceVersion: opts.ResourceVersion,
 		SendInitialEvents: opts.SendInitialEvents != nil && *opts.SendInitialEvents, Bookmarks: opts.AllowWatchBookmarks,
 	})
 	if err != nil {
-		return s.refuse(ctx, err)
+		return c.refuse(ctx, s, err)
 	}
-	defer w.Close()
 	s.begin()
-	return s.run(ctx, w)
+	s.key, s.start, s.audited = c.key(), c.start, c.audited
+	c.s.metrics.requests.stay(s.key, 1)
+	c.stream = s
+	return nil
 }
 
 func watchTime(opts listOptions) time.Duration {
@@ -70,27 +69,39 @@ func endsStream(err error) bool {
 	return apierrors.IsResourceExpired(err) || apierrors.IsGone(err) || apierrors.IsTimeout(err)
 }
 
-// stream is a response of watch events.
-type stream struct {
-	c       *call
-	o       output
-	version string
-	table   tableOptions
-	headed  bool // a Table's column definitions are sent
-}
-
 // refuse answers a watch that cannot begin. One whose time is over, while it
 // waited for the state that its client has seen, ends like any other.
-func (s *stream) refuse(ctx context.Context, err error) error {
+func (c *call) refuse(ctx context.Context, s *stream, err error) error {
 	over := ctx.Err() != nil
 	if !over && !endsStream(err) {
 		return err
 	}
+	c.rec.code = http.StatusOK
 	s.begin()
-	if over {
-		return nil
+	if !over {
+		s.end(err)
 	}
-	return s.end(err)
+	return nil
+}
+
+// stream is a response of watch events. A server has thousands that wait, seven
+// for each node: nothing of the request is kept for one, and its goroutine waits
+// in run, with a shallow stack.
+type stream struct {
+	s      *Server
+	ep     *endpoint
+	o      output
+	w      http.ResponseWriter
+	ctx    context.Context // the request's
+	events *registry.Watch
+	until  time.Time // when it ends by itself
+	table  tableOptions
+	headed bool // a Table's column definitions are sent
+
+	// What is told of it at its end.
+	key     seriesKey
+	start   time.Time
+	audited func(code int)
 }
 
 func (s *stream) begin() {
@@ -98,187 +109,121 @@ func (s *stream) begin() {
 	if s.o.media == mediaProtobuf {
 		typ += ";stream=watch"
 	}
-	s.c.w.Header().Set("Content-Type", typ)
-	s.c.w.WriteHeader(200)
-	s.c.rec.Flush()
+	s.w.Header().Set("Content-Type", typ)
+	s.w.WriteHeader(http.StatusOK)
+	s.flush()
+}
+
+func (s *stream) flush() {
+	if f, ok := s.w.(http.Flusher); ok {
+		f.Flush()
+	}
 }
 
 // run writes events until the client, the time or the server ends it.
-func (s *stream) run(ctx context.Context, w *registry.Watch) error {
-	ctx, cancel := s.c.s.untilShutdown(ctx)
-	defer cancel()
-	for {
-		events, err := w.Next(ctx)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return s.end(err)
+func (s *stream) run() {
+	defer s.finish()
+	timer := time.NewTimer(s.sleep())
+	defer timer.Stop()
+	rang := false
+	for wake := s.step(); wake != nil; wake = s.step() {
+		if rang {
+			rang = false
+			timer.Reset(s.sleep())
 		}
-		for i := range events {
-			frame, err := s.frame(&events[i])
-			if err != nil {
-				return s.end(apierrors.NewInternalError(err))
-			}
-			if _, err := s.c.w.Write(frame); err != nil {
-				return nil // the client is gone
-			}
+		select {
+		case <-wake:
+		case <-timer.C:
+			rang = true
+		case <-s.ctx.Done():
+		case <-s.s.ended:
 		}
-		clear(events)
-		s.c.rec.Flush()
 	}
 }
 
-// end says in the stream why it ends.
-func (s *stream) end(err error) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return nil
+// sleep is how long there is nothing to do unless something happens. It is never
+// nothing at all: a clock that was set back must not keep a processor busy.
+func (s *stream) sleep() time.Duration {
+	next := s.until
+	if due := s.events.Due(); !due.IsZero() && due.Before(next) {
+		next = due
 	}
-	status := s.c.statusOf(err)
-	status.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
-	obj, err := appendAny(nil, output{media: s.o.media}, status)
-	if err == nil {
-		_, _ = s.c.w.Write(appendFrame(nil, s.o.media, watch.Error, obj))
-		s.c.rec.Flush()
+	return max(time.Until(next), time.Millisecond)
+}
+
+// buffers of events that are about to be written. A watch that waits has none.
+var eventBuffers = sync.Pool{New: func() any { return new([]registry.WatchEvent) }}
+
+// step writes what there is. It returns a channel that is closed when there may be
+// more, nil if the stream is over.
+func (s *stream) step() <-chan struct{} {
+	buffer := eventBuffers.Get().(*[]registry.WatchEvent)
+	defer eventBuffers.Put(buffer)
+	for !s.over() {
+		events, wake, err := s.events.Poll((*buffer)[:0])
+		if err != nil {
+			s.end(err)
+			return nil
+		}
+		if len(events) == 0 {
+			return wake
+		}
+		err = s.write(events)
+		clear(events)
+		*buffer = events
+		if err != nil {
+			return nil // the client is gone, or knows
+		}
 	}
 	return nil
 }
 
-// frame returns one event's bytes on the wire.
-func (s *stream) frame(e *registry.WatchEvent) ([]byte, error) {
-	if e.View == nil {
-		return s.bookmark(e)
+func (s *stream) over() bool {
+	select {
+	case <-s.s.ended:
+		return true
+	default:
+		return s.ctx.Err() != nil || !time.Now().Before(s.until)
 	}
-	if s.o.shape == table {
-		return s.tableFrame(e.Type, stored{key: e.View.Key, value: e.View.Value, revision: e.View.Revision})
-	}
-	key := registry.FormKey{Version: s.version, Media: string(s.o.media), Type: string(e.Type)}
-	if s.o.shape == partial || s.o.shape == partialList {
-		key.Version = "partial/" + s.o.metaVersion
-	}
-	return e.View.Form(key, func() ([]byte, error) {
-		in := stored{key: e.View.Key, value: e.View.Value, revision: e.View.Revision}
-		if s.o.media == mediaProtobuf && s.o.shape == whole && s.c.endpoint.raw {
-			return rawFrame(s.c.endpoint, e.Type, in), nil
-		}
-		if s.o.shape == whole {
-			var err error
-			if in.obj, err = e.View.Object(); err != nil {
-				return nil, err
-			}
-			if s.c.endpoint.version.FromHub == nil {
-				in.obj = shallow(in.obj)
-			}
-		}
-		o := output{media: s.o.media, metaVersion: s.o.metaVersion}
-		if s.o.shape != whole {
-			o.shape = partial
-		}
-		obj, err := s.c.endpoint.appendObject(nil, o, in)
+}
+
+func (s *stream) write(events []registry.WatchEvent) error {
+	for i := range events {
+		frame, err := s.frame(&events[i])
 		if err != nil {
-			return nil, err
+			s.end(apierrors.NewInternalError(err))
+			return err
 		}
-		return appendFrame(nil, s.o.media, e.Type, obj), nil
-	})
+		if _, err := s.w.Write(frame); err != nil {
+			return err
+		}
+	}
+	s.flush()
+	return nil
 }
 
-// bookmark is an object that has nothing but a version.
-func (s *stream) bookmark(e *registry.WatchEvent) ([]byte, error) {
-	ep := s.c.endpoint
-	meta := metav1.ObjectMeta{ResourceVersion: strconv.FormatInt(e.Revision, 10)}
-	if e.InitialEnd {
-		meta.Annotations = map[string]string{metav1.InitialEventsAnnotationKey: "true"}
+// end says in the stream why it ends.
+func (s *stream) end(err error) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return
 	}
-	if s.o.shape == partial || s.o.shape == partialList {
-		p := &metav1.PartialObjectMetadata{ObjectMeta: meta}
-		p.SetGroupVersionKind(s.o.metaGVK("PartialObjectMetadata"))
-		return s.encode(e.Type, p)
+	status := s.s.statusOf(err, "verb", "watch", "resource", s.ep.gvr.GroupResource())
+	status.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
+	obj, err := appendAny(nil, output{media: s.o.media}, status)
+	if err == nil {
+		_, _ = s.w.Write(appendFrame(nil, s.o.media, watch.Error, obj))
+		s.flush()
 	}
-	obj := ep.version.New()
-	m := obj.(metav1.Object)
-	m.SetResourceVersion(meta.ResourceVersion)
-	m.SetAnnotations(meta.Annotations)
-	obj.GetObjectKind().SetGroupVersionKind(ep.kind)
-	if s.o.shape != table {
-		return s.encode(e.Type, obj)
-	}
-	row := metav1.TableRow{Cells: make([]any, len(ep.columns()))}
-	p := &metav1.PartialObjectMetadata{ObjectMeta: meta}
-	p.SetGroupVersionKind(s.o.metaGVK("PartialObjectMetadata"))
-	row.Object.Object = p
-	return s.encodeTable(e.Type, meta.ResourceVersion, row)
 }
 
-func (s *stream) encode(typ watch.EventType, obj runtime.Object) ([]byte, error) {
-	b, err := appendAny(nil, output{media: s.o.media}, obj)
-	if err != nil {
-		return nil, err
+// finish ends every stream, panicking ones too.
+func (s *stream) finish() {
+	if p := recover(); p != nil {
+		s.s.survive(p, "verb", "watch", "resource", s.ep.gvr.GroupResource())
 	}
-	return appendFrame(nil, s.o.media, typ, b), nil
-}
-
-func (s *stream) tableFrame(typ watch.EventType, in stored) ([]byte, error) {
-	row, err := s.c.endpoint.row(s.o, s.table, in)
-	if err != nil {
-		return nil, err
+	s.events.Close()
+	if s.audited != nil {
+		s.audited(http.StatusOK)
 	}
-	return s.encodeTable(typ, strconv.FormatInt(in.revision, 10), row)
-}
-
-// encodeTable makes an event of a Table with one row; the first has the columns.
-func (s *stream) encodeTable(typ watch.EventType, version string, row metav1.TableRow) ([]byte, error) {
-	t := &metav1.Table{ListMeta: metav1.ListMeta{ResourceVersion: version}, Rows: []metav1.TableRow{row}}
-	t.SetGroupVersionKind(schema.GroupVersionKind{Group: metav1.GroupName, Version: s.o.metaVersion, Kind: "Table"})
-	if !s.headed && !s.table.noHeaders {
-		t.ColumnDefinitions = s.c.endpoint.columns()
-	}
-	s.headed = true
-	return s.encode(typ, t)
-}
-
-// shallow returns a copy of which the type may be set: what watchers share may
-// not be modified.
-func shallow(obj registry.Object) registry.Object {
-	if _, ok := obj.(runtime.Unstructured); ok {
-		return obj.DeepCopyObject().(registry.Object)
-	}
-	v := reflect.ValueOf(obj).Elem()
-	c := reflect.New(v.Type())
-	c.Elem().Set(v)
-	return c.Interface().(registry.Object)
-}
-
-// appendFrame wraps an encoded object in a watch event.
-func appendFrame(dst []byte, m media, typ watch.EventType, obj []byte) []byte {
-	if m == mediaProtobuf {
-		dst = appendFrameHead(dst, typ, len(obj))
-		return append(dst, obj...)
-	}
-	dst = append(dst, `{"type":"`...)
-	dst = append(dst, typ...)
-	dst = append(dst, `","object":`...)
-	if n := len(obj); n > 0 && obj[n-1] == '\n' {
-		obj = obj[:n-1]
-	}
-	dst = append(dst, obj...)
-	return append(dst, "}\n"...)
-}
-
-// appendFrameHead appends what precedes an object of n bytes in a protobuf
-// stream: the frame's length in four bytes, and the event around the object.
-func appendFrameHead(dst []byte, typ watch.EventType, n int) []byte {
-	raw := bytesFieldSize(n)
-	size := bytesFieldSize(len(typ)) + bytesFieldSize(raw)
-	dst = binary.BigEndian.AppendUint32(dst, uint32(size))
-	dst = appendString(dst, tag1, string(typ))
-	dst = appendHead(dst, tag2, raw)
-	return appendHead(dst, tag1, n)
-}
-
-// rawFrame makes an event of stored bytes in one allocation.
-func rawFrame(e *endpoint, typ watch.EventType, in stored) []byte {
-	n := envelopeSize(e.apiVersion, e.res.Kind, len(in.value)+registry.ResourceVersionSize(in.revision))
-	dst := make([]byte, 0, n+len(typ)+24)
-	dst = appendFrameHead(dst, typ, n)
-	return appendStored(dst, e.apiVersion, e.res.Kind, in.value, in.revision)
+	s.s.metrics.streamed(s)
 }

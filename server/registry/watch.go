@@ -36,8 +36,8 @@ type WatchEvent struct {
 	InitialEnd bool
 }
 
-// Watch is a cursor over the events of a resource. It has no goroutine: whoever
-// reads it drives it. Not safe for concurrent use.
+// Watch is a cursor over the events of a resource. It has no goroutine, no timer
+// and no buffer: whoever reads it drives it. Not safe for concurrent use.
 type Watch struct {
 	s         *Store
 	sel       match
@@ -48,7 +48,6 @@ type Watch struct {
 	bookmarks bool
 	told      int64 // the last revision that the client knows of
 	due       time.Time
-	events    []WatchEvent // reused by Next
 }
 
 // Watch begins a watch. Errors that a client meets as an event of the stream
@@ -99,68 +98,62 @@ func (s *Store) Watch(ctx context.Context, opts WatchOptions) (*Watch, error) {
 // Close ends the watch.
 func (w *Watch) Close() { w.cursor.Close() }
 
-// Next returns the next events, at least one. The slice is valid until the next
-// call. It returns ctx's error when ctx ends.
-func (w *Watch) Next(ctx context.Context) ([]WatchEvent, error) {
-	w.events = w.events[:0]
-	if w.listing {
-		return w.list(), nil
+// Due is when Poll has to be called even if nothing happens; zero means never.
+func (w *Watch) Due() time.Time {
+	if !w.bookmarks {
+		return time.Time{}
 	}
-	for {
-		batch, err := w.wait(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range batch.Events {
-			if err := w.add(e); err != nil {
-				return nil, apierrors.NewInternalError(err)
-			}
-		}
-		if len(w.events) > 0 {
-			return w.events, nil
-		}
-		if w.bookmarks && !w.s.reg.now().Before(w.due) && w.bookmark() {
-			return w.events, nil
-		}
-	}
+	return w.due
 }
 
-// listBatch is how many initial events Next returns at once.
+// Poll appends the next events to dst. If there are none it returns dst, and a
+// channel that is closed when there may be some.
+func (w *Watch) Poll(dst []WatchEvent) ([]WatchEvent, <-chan struct{}, error) {
+	n := len(dst)
+	if w.listing {
+		dst = w.list(dst)
+	}
+	for len(dst) == n {
+		batch, wake, err := w.cursor.Poll()
+		if err != nil {
+			return dst, nil, watchError(err)
+		}
+		for _, e := range batch.Events {
+			if dst, err = w.add(dst, e); err != nil {
+				return dst, nil, apierrors.NewInternalError(err)
+			}
+		}
+		if len(dst) == n && w.bookmarks && !w.s.reg.now().Before(w.due) {
+			dst = w.bookmark(dst)
+		}
+		if len(dst) == n && wake != nil {
+			return dst, wake, nil
+		}
+	}
+	return dst, nil, nil
+}
+
+// listBatch is how many initial events Poll returns at once.
 const listBatch = 128
 
 // list returns the next of the initial events, and the bookmark behind them.
-func (w *Watch) list() []WatchEvent {
+func (w *Watch) list(dst []WatchEvent) []WatchEvent {
 	n := min(len(w.initial), listBatch)
 	for _, item := range w.initial[:n] {
-		w.events = append(w.events, WatchEvent{Type: watch.Added, View: w.s.NewView(item)})
+		dst = append(dst, WatchEvent{Type: watch.Added, View: w.s.NewView(item)})
 	}
 	w.initial = w.initial[n:]
 	if len(w.initial) > 0 {
-		return w.events
+		return dst
 	}
 	w.initial, w.listing = nil, false
 	if w.bookmarks {
-		w.events = append(w.events, WatchEvent{Type: watch.Bookmark, Revision: w.start, InitialEnd: true})
+		dst = append(dst, WatchEvent{Type: watch.Bookmark, Revision: w.start, InitialEnd: true})
 	}
-	return w.events
+	return dst
 }
 
-// wait returns the next batch, or an empty one when a bookmark is due.
-func (w *Watch) wait(ctx context.Context) (store.Batch, error) {
-	if !w.bookmarks {
-		batch, err := w.cursor.Next(ctx)
-		return batch, w.watchError(err)
-	}
-	until, cancel := context.WithDeadline(ctx, w.due)
-	defer cancel()
-	batch, err := w.cursor.Next(until)
-	if err != nil && until.Err() != nil && ctx.Err() == nil {
-		return store.Batch{}, nil
-	}
-	return batch, w.watchError(err)
-}
-
-func (w *Watch) watchError(err error) error {
+func watchError(err error) error {
 	if errors.Is(err, store.ErrCompacted) {
 		return apierrors.NewResourceExpired("The resourceVersion for the provided watch is too old.")
 	}
@@ -168,42 +161,41 @@ func (w *Watch) watchError(err error) error {
 }
 
 // bookmark adds a bookmark if there is progress to tell of.
-func (w *Watch) bookmark() bool {
+func (w *Watch) bookmark(dst []WatchEvent) []WatchEvent {
 	w.due = w.s.reg.now().Add(bookmarkInterval)
 	progress := w.cursor.Progress()
 	if progress <= w.told {
-		return false
+		return dst
 	}
 	w.told = progress
-	w.events = append(w.events, WatchEvent{Type: watch.Bookmark, Revision: progress})
-	return true
+	return append(dst, WatchEvent{Type: watch.Bookmark, Revision: progress})
 }
 
 // add translates a change of the store into what it is for the selector.
-func (w *Watch) add(e *store.Event) error {
+func (w *Watch) add(dst []WatchEvent, e *store.Event) ([]WatchEvent, error) {
 	after, prior := w.s.views(e)
 	now, err := w.selects(after)
 	if err != nil {
-		return err
+		return dst, err
 	}
 	before := prior != nil
 	if !w.sel.everything() {
 		if before, err = w.selects(prior); err != nil {
-			return err
+			return dst, err
 		}
 	}
 	switch {
 	case now && before:
-		w.events = append(w.events, WatchEvent{Type: watch.Modified, View: after})
+		dst = append(dst, WatchEvent{Type: watch.Modified, View: after})
 	case now:
-		w.events = append(w.events, WatchEvent{Type: watch.Added, View: after})
+		dst = append(dst, WatchEvent{Type: watch.Added, View: after})
 	case before:
-		w.events = append(w.events, WatchEvent{Type: watch.Deleted, View: prior})
+		dst = append(dst, WatchEvent{Type: watch.Deleted, View: prior})
 	default:
-		return nil
+		return dst, nil
 	}
 	w.told = e.Revision
-	return nil
+	return dst, nil
 }
 
 func (w *Watch) selects(v *View) (bool, error) {

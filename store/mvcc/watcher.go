@@ -18,10 +18,11 @@ type watcher struct {
 	h      *history
 	log    *eventLog
 	prefix string
-	done   chan struct{}
 
 	mu     sync.Mutex
 	closed bool
+	// done is closed by Close, made by the first Next that waits.
+	done chan struct{}
 	// cursor is the revision up to which all matching events were returned.
 	cursor int64
 }
@@ -42,7 +43,7 @@ func (h *history) watch(prefix string, after int64) (store.Watcher, error) {
 		return nil, store.ErrCompacted
 	}
 	l.watchers++
-	return &watcher{h: h, log: l, prefix: prefix, cursor: after, done: make(chan struct{})}, nil
+	return &watcher{h: h, log: l, prefix: prefix, cursor: after}, nil
 }
 
 // Next implements store.Watcher.
@@ -51,7 +52,7 @@ func (w *watcher) Next(ctx context.Context) (store.Batch, error) {
 		if err := ctx.Err(); err != nil {
 			return store.Batch{}, err
 		}
-		batch, wake, err := w.poll()
+		batch, wake, err := w.Poll()
 		if err != nil || len(batch.Events) > 0 {
 			return batch, err
 		}
@@ -59,14 +60,27 @@ func (w *watcher) Next(ctx context.Context) (store.Batch, error) {
 		case <-wake:
 		case <-ctx.Done():
 			return store.Batch{}, ctx.Err()
-		case <-w.done:
+		case <-w.ended():
 			return store.Batch{}, store.ErrClosed
 		}
 	}
 }
 
-// poll returns the events that follow the cursor, or a channel to wait on.
-func (w *watcher) poll() (store.Batch, <-chan struct{}, error) {
+// ended returns a channel that is closed once the watcher is.
+func (w *watcher) ended() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.done == nil {
+		w.done = make(chan struct{})
+		if w.closed {
+			close(w.done)
+		}
+	}
+	return w.done
+}
+
+// Poll implements store.Watcher.
+func (w *watcher) Poll() (store.Batch, <-chan struct{}, error) {
 	w.h.mu.RLock()
 	batch, err := w.take()
 	wake := w.log.wake
@@ -147,5 +161,7 @@ func (w *watcher) Close() {
 	}
 	w.closed = true
 	w.log.watchers--
-	close(w.done)
+	if w.done != nil {
+		close(w.done)
+	}
 }

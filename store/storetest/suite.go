@@ -41,6 +41,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Watch/Prefixes", testWatchPrefixes},
 		{"Watch/Progress", testWatchProgress},
 		{"Watch/Bounds", testWatchBounds},
+		{"Watch/Poll", testWatchPoll},
 		{"Watch/Close", testWatchClose},
 		{"Watch/Shared", testWatchShared},
 		{"Watch/Live", testWatchLive},

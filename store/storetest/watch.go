@@ -23,6 +23,32 @@ func testWatchEvents(t *testing.T, s store.Store) {
 	wantEqual(t, "progress", w.Progress(), s.Revision())
 }
 
+func testWatchPoll(t *testing.T, s store.Store) {
+	w := watch(t, s, "pods/a/", s.Revision())
+	poll := func() ([]*store.Event, <-chan struct{}) {
+		t.Helper()
+		batch, wake, err := w.Poll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return batch.Events, wake
+	}
+	events, wake := poll()
+	wantEqual(t, "events before any", len(events), 0)
+	txn(t, s, put("pods/a/x", "1", 0))
+	<-wake
+	events, _ = poll()
+	wantEqual(t, "events", len(events), 1)
+	events, wake = poll()
+	wantEqual(t, "events after the last", len(events), 0)
+	w.Close()
+	if _, _, err := w.Poll(); err == nil {
+		t.Error("a closed watcher was polled")
+	}
+	txn(t, s, put("pods/a/x", "2", store.AnyRevision))
+	<-wake // nobody who waits is left behind
+}
+
 func testWatchFromRevision(t *testing.T, s store.Store) {
 	base := s.Revision()
 	for i := range 5 {
