@@ -83,7 +83,7 @@ var controlPlane = []string{"server/client", "server/clusterinfo", "server/pki"}
 
 var rules = []rule{
 	{"", []string{"cli"}, "main only dispatches"},
-	{"cli", []string{"server", "server/clusterinfo", "server/join", "server/pki", "agent", "agent/daemon", "agent/node", "proxy", "proxy/overlay", "runtime/...", "datadir", "hostnet", "netdump", "version"},
+	{"cli", []string{"server", "server/clusterinfo", "server/join", "server/pki", "agent", "agent/daemon", "agent/join", "agent/node", "proxy", "proxy/overlay", "runtime/...", "datadir", "hostnet", "netdump", "version"},
 		"the command line configures the parts and removes what they made; it does none of their work"},
 	{"version", nil, "a leaf that everyone may print"},
 	{"atomicfile", nil, "a leaf that everyone may import"},
@@ -114,8 +114,9 @@ var rules = []rule{
 		"the one place that wires a server; the box's node runs in its process"},
 	{"server/api", []string{"server/admission", "server/discovery", "server/openapi", "server/registry", "store", "metric", "version"},
 		"verbs work on any resource: they know the registry, not its kinds"},
-	{"server/registry", []string{"server/registry/...", "store"}, "kinds know their rules and the store's seam"},
-	{"server/admission", []string{"server/admission/...", "server/authz/node"},
+	{"server/registry", []string{"server/registry/...", "server/matchcondition", "store"}, "kinds know their rules and the store's seam"},
+	{"server/matchcondition", nil, "a leaf: what is checked when it is stored, and what is carried out"},
+	{"server/admission", []string{"server/admission/...", "server/authz/node", "server/matchcondition"},
 		"plugins see objects, not how they are stored; the node authorizer's graph also limits what a node may write"},
 	{"server/authn", []string{"server/authn/...", "server/registry", "server/pki"}, "tokens name objects by the registry's errors"},
 	{"server/authz", []string{"server/authz/..."}, "who may do what is decided from rules alone"},

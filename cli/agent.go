@@ -34,7 +34,7 @@ func runAgent(c *cli.Context) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
-	cfg, err := agentConfig(c)
+	cfg, err := agentConfig(c, true)
 	if err != nil {
 		return err
 	}
@@ -51,8 +51,8 @@ func runAgent(c *cli.Context) error {
 }
 
 // agentConfig reads the configuration file, and reads and checks the agent's
-// flags.
-func agentConfig(c *cli.Context) (daemon.Config, error) {
+// flags. Whether a box that has not joined must have a token is joins.
+func agentConfig(c *cli.Context, joins bool) (daemon.Config, error) {
 	fileErr := loadConfig(c)
 	p := parser{Context: c}
 	if err := checkServerURL(c.String("server")); err != nil {
@@ -76,7 +76,9 @@ func agentConfig(c *cli.Context) (daemon.Config, error) {
 	} else if abs, err := filepath.Abs(cfg.DataDir); err == nil {
 		cfg.DataDir = abs
 	}
-	p.needToken(cfg)
+	if joins {
+		p.needToken(cfg)
+	}
 	p.errs = append(p.errs, node.Validate(cfg.NodeName, cfg.NodeIPs)...)
 	p.log()
 	if err := errors.Join(fileErr, p.err()); err != nil {
@@ -123,7 +125,7 @@ func (p *parser) needToken(cfg daemon.Config) {
 	if p.String("token") != "" || p.String("token-file") != "" {
 		return
 	}
-	if m, err := datadir.ReadMarker(cfg.DataDir); err == nil && m != nil && m.Role == datadir.Agent {
+	if m, err := datadir.ReadMarker(cfg.DataDir); err == nil && m != nil && m.ServedBy() == datadir.Agent {
 		return
 	}
 	p.badf("token", "is missing, `skiff server` prints it")

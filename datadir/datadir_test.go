@@ -146,6 +146,50 @@ func TestVersions(t *testing.T) {
 	}
 }
 
+// TestRole: a server's folder is no agent's, nor the other way round; a folder
+// that nobody has served from is anybody's.
+func TestRole(t *testing.T) {
+	for name, tc := range map[string]struct {
+		marker string
+		as     datadir.Role
+		err    string // after the folder
+	}{
+		"a server's, for a server":    {`{"format":1,"role":"server"}`, datadir.Server, ""},
+		"an agent's, for an agent":    {`{"format":1,"role":"agent"}`, datadir.Agent, ""},
+		"not served from yet":         {`{"format":1}`, datadir.Agent, ""},
+		"a server's, for an agent":    {`{"format":1,"role":"server"}`, datadir.Agent, " is that of a skiff server, not of a skiff agent: choose another folder, or remove what is in it with `skiff uninstall`"},
+		"an agent's, for a server":    {`{"format":1,"role":"agent"}`, datadir.Server, " is that of a skiff agent, not of a skiff server: choose another folder, or remove what is in it with `skiff uninstall`"},
+		"an older server's, likewise": {`{"format":1,"store":"a"}`, datadir.Agent, " is that of a skiff server, not of a skiff agent: choose another folder, or remove what is in it with `skiff uninstall`"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "version")
+			if err := os.WriteFile(path, []byte(tc.marker), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			usable := datadir.Usable(dir, tc.as)
+			d, err := datadir.Open(dir, tc.as)
+			if tc.err == "" {
+				if err != nil || usable != nil {
+					t.Fatalf("%v; usable: %v", err, usable)
+				}
+				closed(t, d)
+				return
+			}
+			var role *datadir.RoleError
+			if !errors.As(err, &role) || err.Error() != dir+tc.err || usable == nil || usable.Error() != err.Error() {
+				t.Errorf("error %v; usable: %v", err, usable)
+			}
+			if b, err := os.ReadFile(path); err != nil || string(b) != tc.marker {
+				t.Errorf("the marker is now %q, %v", b, err)
+			}
+			if owner, err := datadir.OwnerOf(dir); owner != nil || err != nil {
+				t.Errorf("still locked by %v, %v", owner, err)
+			}
+		})
+	}
+}
+
 // TestForeign: what was there before is remembered, what is for skiff is not.
 func TestForeign(t *testing.T) {
 	for name, tc := range map[string]struct {

@@ -18,8 +18,9 @@ type Dir struct {
 }
 
 // Open makes the folder if it is missing, locks it, and marks it as used by this
-// version. It returns an InUseError if another process works in it, and a
-// NewerError, without having changed anything, if a newer version did.
+// version. It returns an InUseError if another process works in it, and,
+// without having changed anything, a NewerError if a newer version did, and a
+// RoleError if one with another role did.
 func Open(path string, as Role) (*Dir, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -52,10 +53,7 @@ func (d *Dir) open(made []string) error {
 			return err
 		}
 	}
-	if err := m.checkVersion(d.path); err != nil {
-		return err
-	}
-	if err := m.checkRole(d.path, d.role); err != nil {
+	if err := m.check(d.path, d.role); err != nil {
 		return err
 	}
 	d.marker = *m

@@ -25,7 +25,7 @@ type Marker struct {
 	// Skiff and Kubernetes name the version that used the folder last.
 	Skiff      string `json:"skiff"`
 	Kubernetes string `json:"kubernetes"`
-	// Role is that of the process that the folder is for, "" until it has served.
+	// Role is what ServedBy returns, if it was noted.
 	Role Role `json:"role,omitempty"`
 	// Node is the name of the node that the folder belongs to.
 	Node string `json:"node,omitempty"`
@@ -88,27 +88,52 @@ func ReadMarker(dir string) (*Marker, error) {
 	return &m, nil
 }
 
-// Usable returns a NewerError if a newer version used the folder last, and an
-// error if that cannot be told.
-func Usable(dir string) error {
+// Usable returns a NewerError if a newer version used the folder last, a RoleError
+// if it is not for the role, and an error if that cannot be told.
+func Usable(dir string, as Role) error {
 	m, err := ReadMarker(dir)
 	if err != nil || m == nil {
 		return err
 	}
-	return m.checkVersion(dir)
+	return m.check(dir, as)
+}
+
+// check tells whether this version may use the folder in a role.
+func (m *Marker) check(dir string, as Role) error {
+	if err := m.checkVersion(dir); err != nil {
+		return err
+	}
+	return m.checkRole(dir, as)
+}
+
+// RoleError tells that a data folder is that of a process with another role.
+type RoleError struct {
+	Dir string
+	// Is is the folder's role, As what it was to be used as.
+	Is, As Role
+}
+
+func (e *RoleError) Error() string {
+	return fmt.Sprintf("%s is that of a skiff %s, not of a skiff %s: choose another folder, or remove what is in it with `skiff uninstall`", e.Dir, e.Is, e.As)
+}
+
+// ServedBy is the role of the processes that the folder is for, "" until one has
+// served from it.
+func (m *Marker) ServedBy() Role {
+	if m.Role == "" && m.Store != "" {
+		return Server // marked by a version that did not note it
+	}
+	return m.Role
 }
 
 // checkRole refuses a server's folder to an agent, and the other way round: either
 // would take the other's identities and pods for its own.
 func (m *Marker) checkRole(dir string, as Role) error {
-	is := m.Role
-	if is == "" && m.Store != "" {
-		is = Server // marked by a version that did not note it
-	}
+	is := m.ServedBy()
 	if is == "" || is == as {
 		return nil
 	}
-	return fmt.Errorf("%s is that of a skiff %s, not of a skiff %s: choose another folder, or remove what is in it with `skiff uninstall`", dir, is, as)
+	return &RoleError{Dir: dir, Is: is, As: as}
 }
 
 func (m *Marker) encode() ([]byte, error) {

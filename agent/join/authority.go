@@ -22,8 +22,18 @@ const authoritiesPath = "/cacerts"
 const maxAuthorities = 1 << 20
 
 // fetchAuthority asks a server for its authority and returns the one that the
-// token names. Whoever answers is not known, and is told nothing.
+// token names.
 func fetchAuthority(ctx context.Context, dial dialer, server string, token pki.Token, clock *serverClock) (*x509.Certificate, error) {
+	certs, err := fetchAuthorities(ctx, dial, server, clock)
+	if err != nil {
+		return nil, err
+	}
+	return ofToken(certs, server, token)
+}
+
+// fetchAuthorities asks a server for what it is to be known by. Whoever answers is
+// not known, and is told nothing.
+func fetchAuthorities(ctx context.Context, dial dialer, server string, clock *serverClock) ([]*x509.Certificate, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*dialTimeout)
 	defer cancel()
 	transport := &http.Transport{
@@ -56,7 +66,7 @@ func fetchAuthority(ctx context.Context, dial dialer, server string, token pki.T
 	if err != nil {
 		return nil, refused("https://%s is no skiff server, its answer to %s holds no certificate; check --server", server, authoritiesPath)
 	}
-	return ofToken(certs, server, token)
+	return certs, nil
 }
 
 // ofToken returns the certificate that the token was made for.

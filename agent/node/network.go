@@ -49,11 +49,17 @@ func (n *Node) makeOverlay(factory informers.SharedInformerFactory) error {
 // CheckHost refuses ranges of the cluster that overlap a network of the box. That
 // of pods is known to the box if another program carries their traffic.
 func CheckHost(mode string, clusterCIDRs, serviceCIDRs []netip.Prefix) error {
+	return hostnet.Check(Ranges(mode, clusterCIDRs, serviceCIDRs))
+}
+
+// Ranges are those of the cluster that must be no network of the box, by the flags
+// that set them.
+func Ranges(mode string, clusterCIDRs, serviceCIDRs []netip.Prefix) map[string][]netip.Prefix {
 	ranges := map[string][]netip.Prefix{"service-cidr": serviceCIDRs}
 	if overlay.Mode(mode) != overlay.None {
 		ranges["cluster-cidr"] = clusterCIDRs
 	}
-	return hostnet.Check(ranges)
+	return ranges
 }
 
 // adoptMTU gives the pods that start from now on another MTU.

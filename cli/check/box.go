@@ -86,7 +86,7 @@ func (b Box) clock(context.Context) Result {
 func (b Box) address(context.Context) Result {
 	a, err := b.Address()
 	if err != nil {
-		return warn("none besides loopback", "connect the box, or name its --node-ip; until then a server works for this box alone")
+		return warn("none besides loopback", "connect the box, or name its --node-ip; until then it works for itself alone")
 	}
 	return ok("%s", a)
 }

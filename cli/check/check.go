@@ -10,6 +10,9 @@ import (
 	"net/netip"
 	"text/tabwriter"
 	"time"
+
+	"skiff/datadir"
+	"skiff/proxy/overlay"
 )
 
 // Verdict is how well a thing is.
@@ -60,23 +63,37 @@ func Run(ctx context.Context, w io.Writer, checks []Check) bool {
 	return fit
 }
 
-// Box is what the checks need to know of the planned server.
+// Box is what the checks need to know of the planned server or agent.
 type Box struct {
-	DataDir     string
-	BindAddress netip.Addr
-	HTTPSPort   int
-	// Node tells that the box is to be a node as well, with pods; DNS that it
-	// serves the cluster's names.
+	DataDir string
+	Role    datadir.Role
+	// Ports are the TCP ports that are to be listened on.
+	Ports []Port
+	// Node tells that the box is to be a node, with pods; DNS that it serves the
+	// cluster's names.
 	Node, DNS bool
-	// Ranges are those of pods and services, with the keys that they are set by.
+	// Overlay is how the node's pods reach those of other nodes.
+	Overlay overlay.Mode
+	// Ranges are those of pods and services, with the keys that they are set by;
+	// none if only the server knows.
 	Ranges map[string][]netip.Prefix
 	// Built is a time before which no right clock can be.
 	Built time.Time
 	// Address finds the address that the box is to be known by.
 	Address func() (netip.Addr, error)
+	// Server asks the server of an agent who it is, and how far this box's clock is
+	// off; nil for a server.
+	Server func(context.Context) (off string, err error)
 }
 
-// All is the list of checks for a server, in the order of the table.
+// Port is one that is to be listened on.
+type Port struct {
+	At netip.AddrPort
+	// Or says what else can be done than to stop who has it.
+	Or string
+}
+
+// All is the list of checks, in the order of the table.
 func All(b Box) []Check {
 	checks := []Check{
 		{"root", root},
@@ -87,8 +104,13 @@ func All(b Box) []Check {
 		{"file system", b.fileSystem},
 		{"address", b.address},
 		{"ports", b.ports},
-		{"address ranges", b.ranges},
 		{"other clusters", others},
+	}
+	if b.Ranges != nil {
+		checks = append(checks, Check{"address ranges", b.ranges})
+	}
+	if b.Server != nil {
+		checks = append(checks, Check{"server", b.server})
 	}
 	if !b.Node {
 		return checks
@@ -97,6 +119,7 @@ func All(b Box) []Check {
 		{"cgroups", cgroups},
 		{"capabilities", capabilities},
 		{"kernel features", features},
+		{"overlay network", b.overlay},
 		{"nftables", nftables},
 		{"firewall", b.firewall},
 	}...)

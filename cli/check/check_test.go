@@ -16,6 +16,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"skiff/datadir"
+	"skiff/proxy/overlay"
 )
 
 func TestRun(t *testing.T) {
@@ -67,7 +68,8 @@ func trimLines(s string) string {
 
 func newBox(t *testing.T) Box {
 	return Box{
-		DataDir: t.TempDir(), BindAddress: netip.IPv4Unspecified(), HTTPSPort: freePort(t), Node: true, DNS: true,
+		DataDir: t.TempDir(), Role: datadir.Server, Ports: []Port{{netip.AddrPortFrom(netip.IPv4Unspecified(), freePort(t)), "choose another"}},
+		Node: true, DNS: true, Overlay: overlay.VXLAN,
 		Ranges:  map[string][]netip.Prefix{"cluster-cidr": {netip.MustParsePrefix("192.0.2.0/24")}},
 		Address: func() (netip.Addr, error) { return netip.MustParseAddr("203.0.113.1"), nil },
 	}
@@ -92,17 +94,18 @@ func TestPorts(t *testing.T) {
 	}
 	defer l.Close()
 	b := newBox(t)
-	b.Node, b.DNS = false, false
-	b.BindAddress, b.HTTPSPort = netip.MustParseAddr("127.0.0.1"), l.Addr().(*net.TCPAddr).Port
+	b.DNS = false
+	taken := l.Addr().(*net.TCPAddr).AddrPort()
+	b.Ports = []Port{{taken, "choose another --https-port"}}
 	comm, err := os.ReadFile("/proc/self/comm")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := fmt.Sprintf("%d is in use by %s (process %d)", b.HTTPSPort, strings.TrimSpace(string(comm)), os.Getpid())
-	if r := b.ports(t.Context()); r.Verdict != Fail || r.Found != want || !strings.Contains(r.Do, "--https-port") {
+	want := fmt.Sprintf("%d is in use by %s (process %d)", taken.Port(), strings.TrimSpace(string(comm)), os.Getpid())
+	if r := b.ports(t.Context()); r.Verdict != Fail || r.Found != want || r.Do != "stop that, or choose another --https-port" {
 		t.Errorf("a port in use: %+v, want %q", r, want)
 	}
-	b.BindAddress = netip.MustParseAddr("127.0.0.2")
+	b.Ports[0].At = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), taken.Port())
 	if r := b.ports(t.Context()); r.Verdict != OK {
 		t.Errorf("the same port of another address: %+v", r)
 	}
@@ -113,20 +116,20 @@ func TestPorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dir.Close()
-	b.BindAddress = netip.MustParseAddr("127.0.0.1")
+	b.Ports[0].At = taken
 	if r := b.ports(t.Context()); r.Verdict != OK || !strings.Contains(r.Found, " is used by the skiff of this data folder, process ") {
 		t.Errorf("the port of the running server: %+v", r)
 	}
 }
 
-func freePort(t *testing.T) int {
+func freePort(t *testing.T) uint16 {
 	t.Helper()
 	l, err := net.Listen("tcp", ":0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return l.Addr().(*net.TCPAddr).AddrPort().Port()
 }
 
 // TestDataDir: the folder need not be there yet, and is not made by looking.
@@ -147,6 +150,12 @@ func TestDataDir(t *testing.T) {
 	}
 	if r := (Box{DataDir: parent}).dataDir(t.Context()); r.Verdict != Fail || !strings.HasSuffix(r.Found, "is of a newer skiff, v9") {
 		t.Errorf("a folder of a newer version: %+v", r)
+	}
+	if err := os.WriteFile(filepath.Join(parent, "version"), []byte(`{"format":1,"role":"server"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := (Box{DataDir: parent, Role: datadir.Agent}).dataDir(t.Context()); r.Verdict != Fail || !strings.HasSuffix(r.Found, "is that of a skiff server") || !strings.Contains(r.Do, "`skiff uninstall`") {
+		t.Errorf("a server's folder, for an agent: %+v", r)
 	}
 }
 

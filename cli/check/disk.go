@@ -24,9 +24,12 @@ const leastInodes = 10000
 
 // dataDir looks at the folder, or at the nearest one above it that exists.
 func (b Box) dataDir(context.Context) Result {
-	err := datadir.Usable(b.DataDir)
+	err := datadir.Usable(b.DataDir, b.Role)
 	var newer *datadir.NewerError
+	var role *datadir.RoleError
 	switch {
+	case errors.As(err, &role):
+		return fail(fmt.Sprintf("%s is that of a skiff %s", b.DataDir, role.Is), "choose another --data-dir, or remove what is in it with `skiff uninstall`")
 	case errors.As(err, &newer):
 		return fail(b.DataDir+" is of a newer skiff, "+newer.Marker.Skiff, "start that version or a later one, or choose another --data-dir")
 	case err != nil:

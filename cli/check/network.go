@@ -33,33 +33,25 @@ func features(context.Context) Result {
 	if os.Geteuid() != 0 {
 		return warn("not known", "run skiff check as root to find out")
 	}
-	missing, err := missingFeatures()
+	missing, err := missingLinks(&netlink.Bridge{}, &netlink.Veth{PeerName: "peer"})
 	if err != nil {
 		return fail(err.Error(), "boot a kernel with network namespaces")
 	}
-	needed := without(missing, "vxlan")
-	switch {
-	case len(needed) > 0:
-		return fail("no "+strings.Join(needed, ", "), "load the kernel modules: modprobe "+strings.Join(needed, " "))
-	case len(missing) > 0:
-		return warn("overlay, bridge, veth", "no vxlan: nodes that share no link cannot be connected by it")
-	}
-	return ok("overlay, bridge, veth, vxlan")
-}
-
-// missingFeatures tries to make a link of each kind that is needed; the kernel
-// loads a module that is there by itself.
-func missingFeatures() (missing []string, err error) {
 	if !overlayExists() {
 		missing = append(missing, "overlay")
 	}
-	kinds := []netlink.Link{
-		&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "c0"}},
-		&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "c1"}, PeerName: "c2"},
-		&netlink.Vxlan{LinkAttrs: netlink.LinkAttrs{Name: "c3"}, VxlanId: 1, Port: 8472},
+	if len(missing) > 0 {
+		return fail("no "+strings.Join(missing, ", "), "load the kernel modules: modprobe "+strings.Join(missing, " "))
 	}
+	return ok("overlay, bridge, veth")
+}
+
+// missingLinks tries to make a link of each kind; the kernel loads a module that is
+// there by itself.
+func missingLinks(kinds ...netlink.Link) (missing []string, err error) {
 	err = inScratchNamespace(func() error {
-		for _, link := range kinds {
+		for i, link := range kinds {
+			link.Attrs().Name = fmt.Sprintf("c%d", i)
 			if err := netlink.LinkAdd(link); err != nil {
 				missing = append(missing, link.Type())
 			}
@@ -81,15 +73,6 @@ func overlayExists() bool {
 	}
 	b, err := os.ReadFile("/lib/modules/" + unix.ByteSliceToString(u.Release[:]) + "/modules.dep")
 	return err == nil && strings.Contains(string(b), "/overlay.ko")
-}
-
-func without(list []string, leave string) (rest []string) {
-	for _, s := range list {
-		if s != leave {
-			rest = append(rest, s)
-		}
-	}
-	return rest
 }
 
 // nftables makes a table with a verdict map of concatenated keys, as the service

@@ -74,13 +74,17 @@ func (b Box) firewall(context.Context) Result {
 	if err != nil {
 		return warn(err.Error(), "cannot list the firewall's chains")
 	}
+	pods := joinPrefixes(b.Ranges["cluster-cidr"])
+	if pods == "" {
+		pods = "the server's --cluster-cidr"
+	}
 	for _, c := range chains {
 		if c.Hooknum == nil || c.Policy == nil || *c.Policy != nft.ChainPolicyDrop {
 			continue
 		}
 		if *c.Hooknum == *nft.ChainHookForward || *c.Hooknum == *nft.ChainHookInput {
 			return warn(fmt.Sprintf("chain %s of table %s drops by default", c.Name, c.Table.Name),
-				"let pass there what comes from and goes to the pods: "+joinPrefixes(b.Ranges["cluster-cidr"]))
+				"let pass there what comes from and goes to the pods: "+pods)
 		}
 	}
 	return ok("nothing is dropped by default")

@@ -71,10 +71,11 @@ func (c *cluster) yaml(t *testing.T, text string) error {
 		_, err := c.run(text, "kubectl", "create", "--dry-run=server", "--validate=strict", "-f", "-")
 		return err
 	}
-	// What users are told to put beside their configuration is beside this one.
+	// What users are told to put beside their configuration is beside this one; the
+	// server that an agent's names is on this box, if anywhere.
 	dir := t.TempDir()
 	file := filepath.Join(dir, "config.yaml")
-	text = strings.ReplaceAll(text, "/etc/skiff/", dir+"/")
+	text = serverKey.ReplaceAllString(strings.ReplaceAll(text, "/etc/skiff/", dir+"/"), "${1}127.0.0.1")
 	for path, content := range map[string]string{file: text, filepath.Join(dir, "token"): exampleToken} {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			return err
@@ -82,6 +83,8 @@ func (c *cluster) yaml(t *testing.T, text string) error {
 	}
 	return c.check("--config", file)
 }
+
+var serverKey = regexp.MustCompile(`(?m)^(server: https://)[^:/\s]+`)
 
 var exampleToken = "skiff." + strings.Repeat("0a", 32) + ".abcdef.0123456789abcdef"
 
