@@ -65,6 +65,12 @@ bench: build ## the figures of store, API server, proxy, starts and pods on this
 	go test -run XXX -bench Ready -benchtime 20x ./test/bench
 	go test -run XXX -bench 'PodDelete|Deployment' -benchtime 5x ./test/bench
 
+.PHONY: bench-proxy
+bench-proxy: build ## services beside kube-proxy in nftables mode, for docs/network.md; needs root, takes 5 minutes
+	@scripts/deps --peers
+	go build -C test/peers -ldflags '-s -w -X k8s.io/component-base/version.gitVersion=v1.37.2' -o ../../bin/peers/ k8s.io/kubernetes/cmd/kube-proxy
+	go test -run XXX -bench Proxies -benchtime 1x -timeout 20m ./test/bench
+
 .PHONY: footprint
 footprint: build ## what an idle server costs, and how long it takes to start
 	@scripts/footprint
