@@ -167,7 +167,10 @@ func (r *remover) report(w io.Writer) {
 		fmt.Fprintf(w, "%s had nothing of skiff in it; what was left outside of it is removed\n", r.dir)
 		return
 	}
-	fmt.Fprintf(w, "removed %s and all that ran from it\n", r.dir)
+	fmt.Fprintf(w, "removed %s and all that ran from it\n", described(r.dir, r.marker))
+	if r.marker.ServedBy() == datadir.Agent {
+		r.notes = append(r.notes, fmt.Sprintf("its cluster still has the node; to have it forgotten, on the server: skiff kubectl delete node %s", r.marker.Node))
+	}
 	if r.marker.RuntimeEndpoint != "" {
 		r.notes = append(r.notes, "the containers are in another runtime, end them there: "+r.marker.RuntimeEndpoint)
 	}

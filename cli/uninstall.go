@@ -23,8 +23,8 @@ func uninstallCommand() *cli.Command {
 		Name:      "uninstall",
 		Usage:     "end what runs from a data folder, and remove all that skiff made",
 		UsageText: "skiff uninstall [--yes]",
-		Description: `A server that runs from the folder is stopped first; one that is a service of systemd
-is to be disabled before. The containers, their networks, mounts and cgroups, the kernel
+		Description: `A server or agent that runs from the folder is stopped first; one that is a service of
+systemd is to be disabled before. The containers, their networks, mounts and cgroups, the kernel
 rules, the data folder and the kubeconfig are removed; nothing else is.`,
 		Flags: []cli.Flag{
 			configFlag(),
@@ -56,7 +56,7 @@ func runUninstall(c *cli.Context) error {
 		return fmt.Errorf("uninstall: %w", err)
 	}
 	if !c.Bool("yes") {
-		if err := confirm(c, dir, owner); err != nil {
+		if err := confirm(c, dir, marker, owner); err != nil {
 			return err
 		}
 	}
@@ -81,7 +81,7 @@ func removeNetwork(dir string) func([]netip.Addr) error {
 	}
 }
 
-// mayStop returns the server that runs from the folder, if one does. What systemd
+// mayStop returns the server or agent that runs from the folder, if one does. What systemd
 // would start again is refused.
 func mayStop(dir string) (*datadir.Owner, error) {
 	owner, err := datadir.OwnerOf(dir)
@@ -94,15 +94,15 @@ func mayStop(dir string) (*datadir.Owner, error) {
 	return owner, nil
 }
 
-func confirm(c *cli.Context, dir string, owner *datadir.Owner) error {
+func confirm(c *cli.Context, dir string, marker *datadir.Marker, owner *datadir.Owner) error {
 	if !isTerminal(os.Stdin) {
-		return usagef("uninstall: there is no terminal to ask on; say --yes to remove %s and all that runs from it", dir)
+		return usagef("uninstall: there is no terminal to ask on; say --yes to remove %s and all that runs from it", described(dir, marker))
 	}
 	stops := ""
 	if owner != nil {
 		stops = fmt.Sprintf("stops %s, ", owner)
 	}
-	fmt.Fprintf(c.App.Writer, "This %sends all containers of %s and removes their data for good. Type yes to go on: ", stops, dir)
+	fmt.Fprintf(c.App.Writer, "This %sends all containers of %s and removes its data for good. Type yes to go on: ", stops, described(dir, marker))
 	answer, err := bufio.NewReader(os.Stdin).ReadString('\n')
 	if err != nil || strings.TrimSpace(answer) != "yes" {
 		return errors.New("uninstall: nothing was removed")
@@ -110,7 +110,23 @@ func confirm(c *cli.Context, dir string, owner *datadir.Owner) error {
 	return nil
 }
 
-// stopTimeout is longer than a server takes, which is 10 s at most.
+// described says what a data folder is, as far as it is known: with a server's goes
+// its cluster.
+func described(dir string, marker *datadir.Marker) string {
+	if marker == nil {
+		return dir
+	}
+	switch marker.ServedBy() {
+	case datadir.Server:
+		return dir + " (a server, with its cluster)"
+	case datadir.Agent:
+		return fmt.Sprintf("%s (an agent, the node %s of another box's cluster)", dir, marker.Node)
+	default:
+		return dir
+	}
+}
+
+// stopTimeout is longer than a server or an agent takes, which is 10 s at most.
 const stopTimeout = 20 * time.Second
 
 // takeOver stops the owner and takes its lock, so that nothing starts from the

@@ -3,12 +3,14 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 
+	"skiff/runtime/instance"
 	"skiff/test/e2e/host"
 )
 
@@ -38,23 +40,9 @@ func TestUninstall(t *testing.T) {
 	h.Kubectl("rollout", "status", "deployment/web", "--timeout=60s")
 	h.Kubectl("wait", "--for=condition=Ready", "pod/port", "--timeout=60s")
 
-	if out := h.Skiff("uninstall", "--yes"); !strings.Contains(out, "removed "+h.DataDir) {
-		t.Errorf("uninstall says %q", out)
-	}
-	if err := h.Wait(); err != nil {
-		t.Errorf("the server that was stopped: %v", err)
-	}
-	if missing := before.Minus(h.State()); len(missing) > 0 {
-		t.Errorf("removed what is not skiff's: %q", missing)
-	}
-	if left := h.State().Minus(before); len(left) > 0 {
-		t.Errorf("left: %q", left)
-	}
+	uninstall(t, h, before, "removed "+h.DataDir+" (a server, with its cluster)")
 	if _, err := os.Stat(letter); err != nil {
 		t.Error(err)
-	}
-	if _, err := os.Stat(h.DataDir); !os.IsNotExist(err) {
-		t.Errorf("%s is still there, or: %v", h.DataDir, err)
 	}
 
 	// Once more finds nothing to do, and a new server begins from nothing.
@@ -63,6 +51,64 @@ func TestUninstall(t *testing.T) {
 	if out := h.Kubectl("get", "pods"); out != "" {
 		t.Errorf("a new cluster has pods:\n%s", out)
 	}
+}
+
+// uninstall removes all that was made on a host, of which a process still runs.
+func uninstall(t *testing.T, h *host.Host, before host.State, says string) {
+	t.Helper()
+	if out := h.Skiff("uninstall", "--yes"); !strings.Contains(out, says) {
+		t.Errorf("uninstall says %q", out)
+	}
+	if err := h.Wait(); err != nil {
+		t.Errorf("what was stopped: %v", err)
+	}
+	if missing := before.Minus(h.State()); len(missing) > 0 {
+		t.Errorf("removed what is not skiff's: %q", missing)
+	}
+	if left := h.State().Minus(before); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+	if _, err := os.Stat(h.DataDir); !os.IsNotExist(err) {
+		t.Errorf("%s is still there, or: %v", h.DataDir, err)
+	}
+}
+
+// TestUninstallAgent removes everything that a node made on its box, where pods
+// and an overlay to other nodes were, and nothing of the cluster. The node's name
+// is free once the cluster has forgotten it.
+func TestUninstallAgent(t *testing.T) {
+	t.Parallel()
+	lan := host.NewNetwork(t)
+	server, two := host.New(t, host.Config{Network: lan}), host.New(t, host.Config{Network: lan, NodeName: "two"})
+	before := two.State()
+	server.Start()
+	join := []string{"--server", server.URL(), "--token", server.Token()}
+	if r := two.Run("skiff", append([]string{"check"}, join...)...); r.Code != 0 || !regexp.MustCompile(`(?m)^server +ok`).MatchString(r.Stdout) {
+		t.Errorf("a box on which an agent can run does not pass its check: code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	two.StartAgent(server)
+	if r := two.Run("skiff", append([]string{"check"}, join...)...); r.Code != 0 || !strings.Contains(r.Stdout, "10250 is used by the skiff of this data folder") {
+		t.Errorf("check of the folder that an agent runs from: code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	importBox(t, two)
+	server.Kubectl("cordon", "box")
+	server.Kubectl("create", "deployment", "web", "--image="+boxImage, "--replicas=2", "--", "probe", "serve")
+	server.Kubectl("expose", "deployment", "web", "--port=80", "--target-port=8080", "--type=NodePort")
+	server.Kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+	made := strings.Join(two.State().Minus(before), "\n")
+	for _, want := range []string{instance.Of(two.DataDir).Overlay(), instance.Of(two.DataDir).Bridge()} {
+		if !strings.Contains(made, want) {
+			t.Errorf("the agent made no %s:\n%s", want, made)
+		}
+	}
+
+	uninstall(t, two, before, "removed "+two.DataDir+" (an agent, the node two of another box's cluster)")
+	if left := two.Left(); len(left) > 0 { // mounts, cgroups, files, processes
+		t.Errorf("left: %q", left)
+	}
+	refused(t, two.Run("skiff", append([]string{"agent"}, join...)...), 1, `^skiff: .*two.*kubectl delete node two`)
+	server.Kubectl("delete", "node", "two")
+	two.StartAgent(server)
 }
 
 const foreign = "foreign"
