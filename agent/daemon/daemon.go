@@ -48,6 +48,7 @@ func Run(ctx context.Context, cfg Config, observer Observer) error {
 	if err != nil {
 		return toldToStop(ctx, err)
 	}
+	defer member.Close()
 	observer.Step("joined", time.Since(begin))
 	info := member.Info()
 	if err := node.CheckHost(info.Overlay, info.ClusterCIDRs, info.ServiceCIDRs); err != nil {

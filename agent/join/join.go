@@ -55,14 +55,20 @@ func Join(ctx context.Context, cfg Config) (*Member, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.joined() && m.refresh(ctx) {
-		if err := m.rejoin(ctx); err != nil {
-			return nil, err
-		}
-		return m, nil
+	if err := m.enter(ctx); err != nil {
+		m.Close()
+		return nil, err
 	}
-	if cfg.Token.Secret == "" {
-		return nil, m.needsToken()
+	return m, nil
+}
+
+// enter makes sure of what a member has, or tries until the box has joined.
+func (m *Member) enter(ctx context.Context) error {
+	if m.joined() && m.refresh(ctx) {
+		return m.rejoin(ctx)
+	}
+	if m.cfg.Token.Secret == "" {
+		return m.needsToken()
 	}
 	r := reach{log: m.log}
 	for delay := firstRetry; ; delay = min(2*delay, lastRetry) {
@@ -71,20 +77,20 @@ func Join(ctx context.Context, cfg Config) (*Member, error) {
 			break
 		}
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 		if err = m.clock.explain(err); isRefusal(err) {
-			return nil, fmt.Errorf("join: %w", err)
+			return fmt.Errorf("join: %w", err)
 		}
-		r.failed(cfg.Server, err)
+		r.failed(m.cfg.Server, err)
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return ctx.Err()
 		case <-time.After(delay):
 		}
 	}
 	m.link.reach = &m.reach
-	return m, nil
+	return nil
 }
 
 // open reads what the node's folder holds.

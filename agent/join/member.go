@@ -118,6 +118,9 @@ func (m *Member) OnInfo(f func(clusterinfo.Info)) {
 // for minutes.
 func (m *Member) Reconnect() { m.conns.CloseAll() }
 
+// Close closes the connections to servers, when nothing is under way any more.
+func (m *Member) Close() { m.conns.CloseAll() }
+
 // SetAddresses has the serving certificate be for these. Connections from other
 // addresses are given up.
 func (m *Member) SetAddresses(ips []netip.Addr) {

@@ -6,30 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/grpc"
-	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
-
 	"skiff/runtime/cri/critest"
 	"skiff/runtime/cri/fake"
 	"skiff/runtime/cri/remote"
 )
-
-// unimplemented lies deeper than the fake in server, so that the fake's methods
-// win.
-type unimplemented struct {
-	runtimeapi.UnimplementedRuntimeServiceServer
-	runtimeapi.UnimplementedImageServiceServer
-}
-
-// server puts the fake behind a socket.
-type server struct {
-	*fake.Runtime
-	unimplemented
-}
-
-func (s server) GetContainerEvents(_ *runtimeapi.GetEventsRequest, stream grpc.ServerStreamingServer[runtimeapi.ContainerEventResponse]) error {
-	return s.Events(stream.Context(), func() { stream.SendHeader(nil) }, func(ev *runtimeapi.ContainerEventResponse) { stream.Send(ev) })
-}
 
 // TestCRI runs the suite through a socket.
 func TestCRI(t *testing.T) {
@@ -40,11 +20,7 @@ func TestCRI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := grpc.NewServer()
-	runtimeapi.RegisterRuntimeServiceServer(srv, server{Runtime: rt})
-	runtimeapi.RegisterImageServiceServer(srv, server{Runtime: rt})
-	go srv.Serve(l)
-	t.Cleanup(srv.Stop)
+	t.Cleanup(rt.Serve(l))
 	c, err := remote.Dial("unix://" + socket)
 	if err != nil {
 		t.Fatal(err)
