@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"skiff/server/controllers/nodeapproval"
 	"skiff/server/join"
@@ -172,6 +173,26 @@ func TestNames(t *testing.T) {
 		first.user = outside{api: c.api, token: token}
 		c.want("first as n3", first.join("n3"), "")
 		first.register("n3", "192.0.2.13")
+	})
+}
+
+// TestLockedOut: a record without the node's key, as docs/nodes.md has it for a
+// stolen box, keeps the box from a further certificate, by whatever it shows.
+func TestLockedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t)
+		token := c.makeToken()
+		b := c.box(token)
+		c.want("join", b.join("n1"), "")
+		b.register("n1", "192.0.2.11")
+		c.want("renewal", b.join("n1"), "")
+		_, err := c.admin.CoreV1().ConfigMaps(nodeapproval.Namespace).Patch(t.Context(), nodeapproval.RecordName("n1"),
+			types.MergePatchType, []byte(`{"data":{"public-key":"none"}}`), metav1.PatchOptions{})
+		must(t, err)
+		time.Sleep(10 * time.Minute)
+		c.want("renewal", b.join("n1"), "NodeNameTaken")
+		b.user = outside{api: c.api, token: token}
+		c.want("by the token", b.join("n1"), "NodeNameTaken")
 	})
 }
 
