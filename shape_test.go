@@ -94,6 +94,7 @@ var rules = []rule{
 	{"hostnet", []string{"netdump"}, "a leaf that everyone may import"},
 	{"latch", nil, "a leaf that everyone may import"},
 	{"netdump", nil, "a leaf that everyone may import"},
+	{"netnstest", nil, "a leaf that every test may import"},
 	{"resident", nil, "a leaf that everyone may import"},
 	{"store", []string{"store/...", "atomicfile"}, "a store knows keys and bytes, not what they mean"},
 	{"runtime", []string{"runtime/...", "atomicfile", "dirwatch", "metric", "netdump"}, "a runtime knows containers, not the cluster"},

@@ -5,14 +5,14 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"skiff/netnstest"
 )
 
 // box is a network namespace of the test's own.
@@ -20,13 +20,7 @@ type box struct{ *testing.T }
 
 func newBox(t *testing.T) box {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root for a network namespace")
-	}
-	runtime.LockOSThread() // never unlocked: the thread ends with the test's goroutine
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		t.Fatalf("unshare: %v", err)
-	}
+	netnstest.Enter(t)
 	return box{t}
 }
 

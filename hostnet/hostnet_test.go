@@ -2,25 +2,19 @@ package hostnet
 
 import (
 	"net/netip"
-	"os"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"skiff/netnstest"
 )
 
 // box is a network namespace with links that have addresses.
 func box(t *testing.T, links map[string]string) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root for a network namespace")
-	}
-	runtime.LockOSThread() // never unlocked: the thread ends with the test's goroutine
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		t.Fatalf("unshare: %v", err)
-	}
+	netnstest.Enter(t)
 	for name, address := range links {
 		link := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}}
 		a, err := netlink.ParseAddr(address)

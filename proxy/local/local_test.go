@@ -2,25 +2,13 @@ package local
 
 import (
 	"net/netip"
-	"os"
-	"runtime"
 	"slices"
 	"testing"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
-)
 
-func inNamespace(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root for a network namespace")
-	}
-	runtime.LockOSThread() // never unlocked: the thread ends with the test's goroutine
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		t.Fatalf("unshare: %v", err)
-	}
-}
+	"skiff/netnstest"
+)
 
 func state(t *testing.T) (addresses, routes []string) {
 	t.Helper()
@@ -49,7 +37,7 @@ func state(t *testing.T) (addresses, routes []string) {
 func equal(a []string, b ...string) bool { return slices.Equal(a, b) }
 
 func TestEnsureFollowsTheConfigAndRemoveLeavesNothing(t *testing.T) {
-	inNamespace(t)
+	netnstest.Enter(t)
 	foreign := netip.MustParsePrefix("192.0.2.1/32")
 	if err := Ensure(Config{}); err != nil { // sets loopback up
 		t.Fatal(err)

@@ -19,6 +19,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/informers"
 	fakeclient "k8s.io/client-go/kubernetes/fake"
+
+	"skiff/netnstest"
 )
 
 func object(name, address, block string) *corev1.Node {
@@ -127,7 +129,7 @@ func TestMTU(t *testing.T) {
 func TestPacketsPass(t *testing.T) {
 	for _, mode := range []Mode{VXLAN, HostGW} {
 		t.Run(string(mode), func(t *testing.T) {
-			inNamespace(t)
+			netnstest.Enter(t)
 			here, err := netns.Get()
 			if err != nil {
 				t.Fatal(err)
@@ -137,7 +139,7 @@ func TestPacketsPass(t *testing.T) {
 			remote := make(chan *net.UDPConn)
 			go func() {
 				defer close(remote)
-				inNamespace(t) // another thread, another namespace
+				netnstest.Enter(t) // another thread, another namespace
 				remote <- b.run(t, mode, a, here)
 			}()
 			server := <-remote
@@ -339,10 +341,10 @@ func TestNewRefuses(t *testing.T) {
 
 // Benchmark programs 1,000 other nodes from nothing, and then changes one.
 func Benchmark(b *testing.B) {
-	inNamespace(b)
+	netnstest.Enter(b)
 	for _, mode := range []Mode{VXLAN, HostGW} {
 		b.Run(string(mode), func(b *testing.B) {
-			inNamespace(b)
+			netnstest.Enter(b)
 			tables, err := openTables(testLink)
 			if err != nil {
 				b.Fatal(err)

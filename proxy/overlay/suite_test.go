@@ -7,16 +7,15 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"skiff/hostnet"
+	"skiff/netnstest"
 )
 
 var update = flag.Bool("update", false, "write what the fake holds into the scripts")
@@ -43,24 +42,13 @@ type realBox struct {
 
 func newRealBox(t *testing.T) realBox {
 	t.Helper()
-	inNamespace(t)
+	netnstest.Enter(t)
 	tables, err := openTables(testLink)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(tables.close)
 	return realBox{tables, t}
-}
-
-func inNamespace(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root for a network namespace")
-	}
-	runtime.LockOSThread() // never unlocked: the thread ends with the test's goroutine
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		t.Fatalf("unshare: %v", err)
-	}
 }
 
 func (b realBox) must(err error) {
