@@ -19,7 +19,9 @@ var templated = map[string]string{
 	"github.com/containerd/containerd/v2/core/mount/manager":  "mount options, filled by functions",
 	"github.com/containerd/containerd/v2/internal/cri/server": "a CNI configuration, filled from a struct of texts",
 	"github.com/containerd/containerd/v2/internal/fsview":     "mount options, filled by functions",
+	"github.com/google/cel-go/cel":                            "prompts for language models, which nothing asks for",
 	"github.com/hashicorp/go-msgpack/v2/codec":                "the source of a generator that is not built",
+	"github.com/spf13/cobra":                                  "help of commands, of which there are none: feature gates bring it along, by a type for flags",
 	"github.com/urfave/cli/v2":                                "help, which cli prints in a way of its own because these templates call methods",
 	"html/template":                                           "it is a template package",
 	"net/rpc":                                                 "a page for debugging that is not served",
@@ -31,7 +33,6 @@ var weight = map[string]string{
 	"github.com/armon/go-metrics":        "the tag hashicorpmetrics takes its newer self, which is linked anyway",
 	"github.com/intel/goresctrl/pkg/rdt": "the tag no_rdt: nothing in Kubernetes asks for cache allocation of Intel's",
 	"github.com/russross/blackfriday":    "the tag urfave_cli_no_docs: nobody asks for the command line's manual page",
-	"github.com/spf13/cobra":             "kubectl is an executable of its own",
 	"golang.org/x/net/trace":             "the tag grpcnotrace: its pages about calls are not served",
 	"k8s.io/kubectl":                     "it is an executable of its own",
 }

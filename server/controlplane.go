@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
@@ -21,7 +22,9 @@ import (
 	"skiff/agent"
 	"skiff/agent/node"
 	"skiff/scheduler"
+	"skiff/server/admission"
 	"skiff/server/admission/plugins"
+	"skiff/server/admission/webhook"
 	"skiff/server/api"
 	"skiff/server/authn"
 	"skiff/server/authn/token"
@@ -58,6 +61,7 @@ type controlPlane struct {
 	events    *events.Sink
 	addrs     *addresses
 	tunnels   *tunnel.Server
+	webhooks  *webhook.Metrics
 	serving   *pki.Certificate
 	// kubelet is the serving certificate of this box's node.
 	kubelet *pki.Certificate
@@ -149,11 +153,12 @@ func (cp *controlPlane) makeAPI() error {
 	if err != nil {
 		return err
 	}
+	nodes := newNodeConn(c.Nodes().Lister(), p, toNodes, cp.tunnels)
 	cp.api, err = api.New(api.Config{
 		Store: cp.state.store,
 		Resources: builtin.Resources(builtin.Deps{
 			Core: core.Deps{
-				ServiceCIDRs: cfg.ServiceCIDRs, ServiceOwners: cfg.serviceOwners(), Nodes: newNodeConn(c.Nodes().Lister(), p, toNodes, cp.tunnels),
+				ServiceCIDRs: cfg.ServiceCIDRs, ServiceOwners: cfg.serviceOwners(), Nodes: nodes,
 				Token: issuer.Create, Authorizer: rights, Objects: cp.objects,
 			},
 			RBAC:           rbac.Deps{Rules: rights.RBAC.Resolver(), Authorizer: rights},
@@ -163,7 +168,7 @@ func (cp *controlPlane) makeAPI() error {
 		}),
 		Authenticator: users,
 		Authorizer:    rights,
-		Admission:     plugins.Default(plugins.Deps{Informers: cp.informers, Client: cp.admin, Authorizer: rights, Tolerations: cfg.NodeLoss.tolerations()}),
+		Admission:     cp.admission(rights, nodes),
 		OpenAPI:       docs,
 		Checks:        cp.checks(),
 		Paths: map[string]http.Handler{
@@ -173,6 +178,21 @@ func (cp *controlPlane) makeAPI() error {
 		Logger: slog.Default(),
 	})
 	return err
+}
+
+// admission is the whole chain: the plugins that are on by default, and behind them
+// the webhooks.
+func (cp *controlPlane) admission(rights authorizer.UnconditionalAuthorizer, nodes *nodeConn) admission.Chain {
+	cp.webhooks = webhook.NewMetrics()
+	mutating, validating := webhook.New(webhook.Config{
+		Informers: cp.informers, Client: cp.admin, Authorizer: rights, Logger: slog.Default(), Metrics: cp.webhooks,
+		Services: &serviceDialer{
+			services: cp.informers.Core().V1().Services().Lister(), endpoints: cp.informers.Discovery().V1().EndpointSlices().Lister(), nodes: nodes,
+		},
+	})
+	return append(plugins.Default(plugins.Deps{
+		Informers: cp.informers, Client: cp.admin, Authorizer: rights, Tolerations: cp.cfg.NodeLoss.tolerations(),
+	}), mutating, validating)
 }
 
 // makeLoops makes the controllers and the scheduler.

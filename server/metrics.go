@@ -12,7 +12,7 @@ import (
 // registerMetrics adds the figures of all parts to those of the API server, at
 // /metrics. docs/metrics.md lists them.
 func (cp *controlPlane) registerMetrics() error {
-	list := []prometheus.Collector{cp.state.store, cp.tunnels}
+	list := []prometheus.Collector{cp.state.store, cp.tunnels, cp.webhooks}
 	if cp.scheduler != nil {
 		list = append(list, cp.scheduler.Collector())
 	}

@@ -41,6 +41,39 @@ type Attributes struct {
 	DryRun  bool
 	// Warn adds a text to the response's Warning headers.
 	Warn func(text string)
+	// Versions show the object as it is served.
+	Versions Versions
+	// Reinvocation is for what changes objects from outside of the server.
+	Reinvocation Reinvocation
+}
+
+// Versions convert between a resource's in-memory version and those that it is
+// served in.
+type Versions interface {
+	// Equivalents returns the other groups and versions that serve the objects.
+	Equivalents() []Equivalent
+	// Convert returns a copy of an object in the version of a kind, which it tells.
+	Convert(obj runtime.Object, kind schema.GroupVersionKind) (runtime.Object, error)
+	// Adopt is the way back. What the object leaves out is filled with defaults; it may
+	// be modified.
+	Adopt(obj runtime.Object, kind schema.GroupVersionKind) (runtime.Object, error)
+}
+
+// Equivalent is another way to the same objects.
+type Equivalent struct {
+	Resource schema.GroupVersionResource
+	Kind     schema.GroupVersionKind
+}
+
+// Reinvocation lets Mutators see a write once more, if one behind them has changed it
+// from outside of the server (KEP-1027).
+type Reinvocation struct {
+	// Wanted is set by the one that changed it.
+	Wanted bool
+	// Again tells that this is the second time; there is no third.
+	Again bool
+	// Notes are what the one who sets Wanted remembers of the first time.
+	Notes any
 }
 
 // Plugin is one admission plugin; it is a Mutator, a Validator or both.
@@ -67,8 +100,17 @@ type Validator interface {
 // Chain is an ordered list of plugins.
 type Chain []Plugin
 
-// Admit lets each Mutator admit a in order, up to the first error.
+// Admit lets each Mutator admit a in order, up to the first error, and all of them
+// once more if that is wanted.
 func (c Chain) Admit(ctx context.Context, a *Attributes) error {
+	if err := c.admit(ctx, a); err != nil || !a.Reinvocation.Wanted {
+		return err
+	}
+	a.Reinvocation.Again = true
+	return c.admit(ctx, a)
+}
+
+func (c Chain) admit(ctx context.Context, a *Attributes) error {
 	for _, p := range c {
 		if m, ok := p.(Mutator); ok {
 			if err := m.Admit(ctx, a); err != nil {

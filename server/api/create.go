@@ -57,7 +57,8 @@ func (c *call) admissionAttributes(op admission.Operation, name string, options 
 	return &admission.Attributes{
 		Operation: op, Kind: kind, Resource: c.endpoint.gvr, Subresource: c.info.Subresource,
 		Namespace: namespace, Name: name, Options: options, User: c.user, DryRun: dryRun,
-		Warn: func(text string) { c.warnings.AddWarning("", text) },
+		Warn:     func(text string) { c.warnings.AddWarning("", text) },
+		Versions: versions{c.s.routes.Load(), c.endpoint, kind},
 	}
 }
 

@@ -58,12 +58,18 @@ func (c *call) connect() error {
 	if c.values.Has("dryRun") {
 		return apierrors.NewBadRequest("dryRun is not supported")
 	}
-	if err := c.admitPlain(admission.Connect, c.info.Name, nil, nil, false); err != nil {
-		return err
-	}
 	path := strings.Join(c.info.Parts[3:], "/")
 	if path != "" && strings.HasSuffix(c.info.Path, "/") {
 		path += "/"
+	}
+	if c.sub.New != nil {
+		options, err := connectOptions(c.values, path, c.sub)
+		if err != nil {
+			return err
+		}
+		if err := c.admitPlain(admission.Connect, c.info.Name, options, nil, false); err != nil {
+			return err
+		}
 	}
 	h, err := c.sub.Connect(c.endpoint.store, c.namespace(), c.info.Name, path)
 	if err != nil {
@@ -166,6 +172,7 @@ func (c *call) admitScale(opts *metav1.UpdateOptions, before, after *autoscaling
 	}
 	a := c.admissionAttributes(admission.Update, c.info.Name, opts, dryRun)
 	a.Kind, a.Object, a.OldObject = scaleKind, after, before
+	a.Versions = versions{c.s.routes.Load(), c.endpoint, scaleKind}
 	if err := c.s.cfg.Admission.Admit(c.ctx, a); err != nil {
 		return err
 	}

@@ -205,7 +205,8 @@ type Subresource struct {
 	Scale *Scale
 	// Create serves a POST (binding, eviction, token).
 	Create func(ctx context.Context, s Objects, namespace, name string, obj runtime.Object, opts *metav1.CreateOptions) (runtime.Object, error)
-	// New returns the object that Create decodes.
+	// New returns the object that Create decodes, or the options of a Connect as
+	// admission sees them; a Connect without (log) is none for admission.
 	New func() runtime.Object
 	// Connect serves any method by itself (log, exec, attach, portforward,
 	// proxy). path is what follows the subresource's name.

@@ -138,8 +138,8 @@ func validateNamedRule(r *admissionv1.NamedRuleWithOperations, fld *field.Path) 
 	return append(errs, validateRule(&r.RuleWithOperations, fld)...)
 }
 
-// validateMatchConditions checks conditions but for their expressions, which the
-// policy engine compiles.
+// validateMatchConditions checks conditions but for whether their expressions
+// compile.
 func validateMatchConditions(conditions []admissionv1.MatchCondition, fld *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if len(conditions) > maxMatchConditions {

@@ -12,7 +12,9 @@ import (
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/cel"
 
+	"skiff/server/matchcondition"
 	"skiff/server/registry/check"
 )
 
@@ -20,7 +22,11 @@ import (
 var reviewVersions = []string{"v1", "v1beta1"}
 
 // webhookOptions loosen the rules for what is stored already.
-type webhookOptions struct{ sideEffects, versions, duplicateNames, labels bool }
+type webhookOptions struct {
+	sideEffects, versions, duplicateNames, labels bool
+	// expressions are the match conditions that are stored.
+	expressions map[string]bool
+}
 
 // webhook is what both kinds of webhooks have.
 type webhook struct {
@@ -78,10 +84,13 @@ func validateMutatingConfigUpdate(_ context.Context, c, old *admissionv1.Mutatin
 }
 
 func optionsFor(old []webhook) webhookOptions {
-	var opts webhookOptions
+	opts := webhookOptions{expressions: map[string]bool{}}
 	names := map[string]bool{}
 	for i := range old {
 		w := &old[i]
+		for _, c := range w.conditions {
+			opts.expressions[c.Expression] = true
+		}
 		opts.duplicateNames = opts.duplicateNames || names[w.name]
 		names[w.name] = true
 		opts.sideEffects = opts.sideEffects || w.sideEffects == nil || !harmless(*w.sideEffects)
@@ -130,7 +139,30 @@ func validateWebhook(w *webhook, opts webhookOptions, fld *field.Path) field.Err
 	errs = append(errs, metav1validation.ValidateLabelSelector(w.objects, labels, fld.Child("objectSelector"))...)
 	errs = append(errs, supported(w.reinvocation, reinvocationPolicies, fld.Child("reinvocationPolicy"))...)
 	errs = append(errs, validateClient(w.client, fld.Child("clientConfig"))...)
-	return append(errs, validateMatchConditions(w.conditions, fld.Child("matchConditions"))...)
+	errs = append(errs, validateMatchConditions(w.conditions, fld.Child("matchConditions"))...)
+	return append(errs, compileConditions(w.conditions, opts, fld.Child("matchConditions"))...)
+}
+
+// compileConditions checks the expressions of conditions.
+func compileConditions(conditions []admissionv1.MatchCondition, opts webhookOptions, fld *field.Path) field.ErrorList {
+	if len(conditions) > maxMatchConditions {
+		return nil // which is told already
+	}
+	var errs field.ErrorList
+	for i, c := range conditions {
+		if strings.TrimSpace(c.Expression) == "" {
+			continue
+		}
+		path := fld.Index(i).Child("expression")
+		switch err := matchcondition.Check(c.Expression, opts.expressions[c.Expression]); {
+		case err == nil:
+		case err.Type == cel.ErrorTypeInvalid:
+			errs = append(errs, field.Invalid(path, c.Expression, err.Detail))
+		default:
+			errs = append(errs, field.InternalError(path, err))
+		}
+	}
+	return errs
 }
 
 // supported checks an optional value against the supported ones.

@@ -53,7 +53,10 @@ func nodes(d Deps) *registry.Resource {
 			}),
 			ValidateUpdate: registry.ValidateUpdate(validateNodeStatusUpdate),
 		}},
-		{Name: "proxy", Kind: corev1.SchemeGroupVersion.WithKind("NodeProxyOptions"), Connect: d.nodeProxy, Verbs: connectVerbs},
+		{
+			Name: "proxy", Kind: corev1.SchemeGroupVersion.WithKind("NodeProxyOptions"), Connect: d.nodeProxy, Verbs: connectVerbs,
+			New: registry.New[corev1.NodeProxyOptions](),
+		},
 	}
 	return r
 }

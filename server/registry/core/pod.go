@@ -9,6 +9,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/warning"
@@ -62,10 +63,22 @@ func pods(d Deps) *registry.Resource {
 			New: registry.New[policyv1.Eviction](), Create: d.evict,
 		},
 		registry.Subresource{Name: "log", Connect: d.podLog, Verbs: []string{"get"}},
-		registry.Subresource{Name: "exec", Kind: corev1.SchemeGroupVersion.WithKind("PodExecOptions"), Connect: d.podExec, Verbs: streamVerbs},
-		registry.Subresource{Name: "attach", Kind: corev1.SchemeGroupVersion.WithKind("PodAttachOptions"), Connect: d.podAttach, Verbs: streamVerbs},
-		registry.Subresource{Name: "portforward", Kind: corev1.SchemeGroupVersion.WithKind("PodPortForwardOptions"), Connect: d.podPortForward, Verbs: streamVerbs},
-		registry.Subresource{Name: "proxy", Kind: corev1.SchemeGroupVersion.WithKind("PodProxyOptions"), Connect: d.podProxy, Verbs: connectVerbs},
+		registry.Subresource{
+			Name: "exec", Kind: corev1.SchemeGroupVersion.WithKind("PodExecOptions"), Connect: d.podExec, Verbs: streamVerbs,
+			New: func() runtime.Object { return &corev1.PodExecOptions{Stdout: true, Stderr: true} },
+		},
+		registry.Subresource{
+			Name: "attach", Kind: corev1.SchemeGroupVersion.WithKind("PodAttachOptions"), Connect: d.podAttach, Verbs: streamVerbs,
+			New: func() runtime.Object { return &corev1.PodAttachOptions{Stdout: true, Stderr: true} },
+		},
+		registry.Subresource{
+			Name: "portforward", Kind: corev1.SchemeGroupVersion.WithKind("PodPortForwardOptions"), Connect: d.podPortForward, Verbs: streamVerbs,
+			New: registry.New[corev1.PodPortForwardOptions](),
+		},
+		registry.Subresource{
+			Name: "proxy", Kind: corev1.SchemeGroupVersion.WithKind("PodProxyOptions"), Connect: d.podProxy, Verbs: connectVerbs,
+			New: registry.New[corev1.PodProxyOptions](),
+		},
 	)
 	return r
 }

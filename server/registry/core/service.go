@@ -63,7 +63,10 @@ func services(d Deps) *registry.Resource {
 				return texts
 			},
 		}},
-		{Name: "proxy", Kind: corev1.SchemeGroupVersion.WithKind("ServiceProxyOptions"), Connect: d.serviceProxy, Verbs: connectVerbs},
+		{
+			Name: "proxy", Kind: corev1.SchemeGroupVersion.WithKind("ServiceProxyOptions"), Connect: d.serviceProxy, Verbs: connectVerbs,
+			New: registry.New[corev1.ServiceProxyOptions](),
+		},
 	}
 	return r
 }
