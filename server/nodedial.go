@@ -8,10 +8,10 @@ import (
 	"net/netip"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"skiff/nodeaddr"
 	"skiff/server/tunnel"
 )
 
@@ -84,23 +84,12 @@ func (c *nodeConn) nodeAt(ip netip.Addr) (string, error) {
 	}
 	own := ""
 	for _, n := range nodes {
-		for _, block := range n.Spec.PodCIDRs {
-			if p, err := netip.ParsePrefix(block); err == nil && p.Contains(ip) {
-				return n.Name, nil
-			}
+		if nodeaddr.IsPod(n, ip) {
+			return n.Name, nil
 		}
-		if hasAddress(n, ip) {
+		if nodeaddr.IsNode(n, ip) {
 			own = n.Name
 		}
 	}
 	return own, nil
-}
-
-func hasAddress(n *corev1.Node, ip netip.Addr) bool {
-	for _, a := range n.Status.Addresses {
-		if parsed, err := netip.ParseAddr(a.Address); err == nil && parsed == ip {
-			return true
-		}
-	}
-	return false
 }

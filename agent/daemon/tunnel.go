@@ -6,10 +6,10 @@ import (
 	"net"
 	"net/netip"
 
-	corev1 "k8s.io/api/core/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
 
 	"skiff/agent/tunnel"
+	"skiff/nodeaddr"
 )
 
 // runTunnel keeps the way open by which servers reach this node's API and its pods,
@@ -34,15 +34,5 @@ func belongsTo(nodes corelisters.NodeLister, name string, ip netip.Addr) bool {
 	if err != nil || ip.IsLoopback() {
 		return false
 	}
-	for _, block := range node.Spec.PodCIDRs {
-		if p, err := netip.ParsePrefix(block); err == nil && p.Contains(ip) {
-			return true
-		}
-	}
-	for _, a := range node.Status.Addresses {
-		if own, err := netip.ParseAddr(a.Address); a.Type != corev1.NodeHostName && err == nil && own == ip {
-			return true
-		}
-	}
-	return false
+	return nodeaddr.IsPod(node, ip) || nodeaddr.IsNode(node, ip)
 }

@@ -8,10 +8,10 @@ import (
 	"slices"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"skiff/nodeaddr"
 	"skiff/server/controller/csr"
 )
 
@@ -79,16 +79,9 @@ func (r *reconciler) notAnAddressOf(name string, ip netip.Addr) (string, error) 
 		return "", err
 	}
 	for _, n := range nodes {
-		if n.Name != name && hasAddress(n, ip) {
+		if n.Name != name && nodeaddr.IsNode(n, ip) {
 			return fmt.Sprintf("node %q has it; one that is gone lets go of it with: kubectl delete node %s", n.Name, n.Name), nil
 		}
 	}
 	return "", nil
-}
-
-func hasAddress(n *corev1.Node, ip netip.Addr) bool {
-	return slices.ContainsFunc(n.Status.Addresses, func(a corev1.NodeAddress) bool {
-		have, err := netip.ParseAddr(a.Address)
-		return err == nil && have.Unmap() == ip
-	})
 }
