@@ -12,6 +12,7 @@
 //	                                whole may not be cut into fragments on its way
 //	probe transfer HOST:PORT BYTES  sends so much over TCP and gets it back
 //	probe lookup host|srv|ptr NAME  prints what the resolver answers, sorted
+//	probe webhook NAME              is an admission webhook, and prints its certificate
 package main
 
 import (
@@ -42,7 +43,7 @@ func main() {
 	}
 }
 
-const usage = "usage: probe serve | ask http|udp HOST:PORT [TIMES] | load http|udp HOST:PORT | echo HOST:PORT BYTES [whole] | transfer HOST:PORT BYTES | lookup host|srv|ptr NAME"
+const usage = "usage: probe serve | ask http|udp HOST:PORT [TIMES] | load http|udp HOST:PORT | echo HOST:PORT BYTES [whole] | transfer HOST:PORT BYTES | lookup host|srv|ptr NAME | webhook NAME"
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	command, args := split(args)
@@ -65,6 +66,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return number(args[1], func(size int) error { return transfer(ctx, out, args[0], size) })
 	case command == "lookup" && n == 2:
 		return lookup(ctx, out, args[0], args[1])
+	case command == "webhook" && n == 1:
+		return webhook(ctx, out, args[0])
 	}
 	return errors.New(usage)
 }
