@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"sync"
 	"syscall"
 	"time"
 
@@ -108,15 +107,7 @@ type state struct {
 func openState(cfg Config, dir *datadir.Dir, observer Observer) (*state, error) {
 	s := &state{}
 	if !cfg.DisableAgent {
-		s.runtime = sync.OnceValues(func() (*node.Runtime, error) {
-			begin := time.Now()
-			rt, err := node.OpenRuntime(cfg.nodeConfig(nil))
-			if err == nil {
-				observer.Step("container runtime", time.Since(begin))
-			}
-			return rt, err
-		})
-		go s.runtime() // close waits for it
+		s.runtime = node.StartRuntime(cfg.nodeConfig(nil), func(took time.Duration) { observer.Step("container runtime", took) })
 	}
 	var g errgroup.Group
 	timed := func(what string, f func() error) {

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -39,7 +38,10 @@ func Run(ctx context.Context, cfg Config, observer Observer) error {
 		return err
 	}
 	defer dir.Close()
-	runtime := cfg.openRuntime(observer)
+	runtime := node.StartRuntime(
+		node.Config{DataDir: cfg.DataDir, RuntimeEndpoint: cfg.ContainerRuntimeEndpoint, Logger: slog.Default()},
+		func(took time.Duration) { observer.Step("container runtime", took) },
+	)
 	defer closeRuntime(runtime)
 	begin := time.Now()
 	member, err := join.Join(ctx, join.Config{
@@ -74,22 +76,6 @@ func toldToStop(ctx context.Context, err error) error {
 		return nil
 	}
 	return err
-}
-
-// openRuntime opens the container runtime while the box joins; what it returns
-// waits for it.
-func (c *Config) openRuntime(observer Observer) func() (*node.Runtime, error) {
-	cfg := node.Config{DataDir: c.DataDir, RuntimeEndpoint: c.ContainerRuntimeEndpoint, Logger: slog.Default()}
-	open := sync.OnceValues(func() (*node.Runtime, error) {
-		begin := time.Now()
-		rt, err := node.OpenRuntime(cfg)
-		if err == nil {
-			observer.Step("container runtime", time.Since(begin))
-		}
-		return rt, err
-	})
-	go open() // closeRuntime waits for it
-	return open
 }
 
 func closeRuntime(open func() (*node.Runtime, error)) {

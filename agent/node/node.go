@@ -82,6 +82,21 @@ func OpenRuntime(cfg Config) (*Runtime, error) {
 	return &Runtime{Runtime: daemon.Runtime(), Images: daemon.Images(), daemon: daemon, close: daemon.Close}, nil
 }
 
+// StartRuntime opens the runtime in the background; what it returns waits for it.
+// opened is told how long it took.
+func StartRuntime(cfg Config, opened func(took time.Duration)) func() (*Runtime, error) {
+	open := sync.OnceValues(func() (*Runtime, error) {
+		begin := time.Now()
+		rt, err := OpenRuntime(cfg)
+		if err == nil {
+			opened(time.Since(begin))
+		}
+		return rt, err
+	})
+	go open() // who closes the runtime waits for it
+	return open
+}
+
 // Close lets the runtime go; containers run on.
 func (r *Runtime) Close() error { return r.close() }
 
