@@ -61,7 +61,7 @@ func stopInTime(ctx context.Context, patience time.Duration, run func(context.Co
 	case err := <-ended:
 		return err
 	case <-time.After(patience):
-		return fmt.Errorf("server: not all of it stopped within %s; ending without the rest, the next start repairs what that leaves", patience)
+		return fmt.Errorf("not all of it stopped within %s; ending without the rest, the next start repairs what that leaves", patience)
 	}
 }
 

@@ -24,7 +24,7 @@ func TestStopInTime(t *testing.T) {
 	}{
 		"in time":                   {takes(8*time.Second, nil), ""},
 		"with an error":             {takes(time.Second, failed), "failed"},
-		"too late":                  {takes(20*time.Second, nil), "server: not all of it stopped within 9s"},
+		"too late":                  {takes(20*time.Second, nil), "not all of it stopped within 9s"},
 		"by itself, before the end": {func(context.Context) error { return failed }, "failed"},
 	} {
 		synctest.Test(t, func(t *testing.T) {

@@ -26,7 +26,7 @@ func (b Box) ports(ctx context.Context) Result {
 	if b.DNS {
 		// An address that nobody uses can be bound unless somebody has all.
 		if err := listen(ctx, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 77}), 53)); err != nil {
-			return warn("53 is in use on all addresses"+usedBy(tcp, 53), "pods cannot resolve names: let that DNS server listen on its own addresses only (dnsmasq: bind-interfaces), or --disable dns")
+			return warn("53 is in use on all addresses"+usedBy(tcp, 53), "pods cannot resolve names: let that DNS server listen on its own addresses only (dnsmasq: bind-interfaces), or run the server with --disable dns")
 		}
 		free = append(free, "53")
 	}
