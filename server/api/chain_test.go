@@ -5,21 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 
 	"skiff/server/admission"
 	"skiff/server/api"
@@ -255,38 +250,5 @@ func TestInstall(t *testing.T) {
 	f.server.Uninstall(res.GroupResource())
 	if code, _ := do(t, f, http.MethodPost, "/apis/test/v1/slows", `{}`); code != 404 {
 		t.Fatalf("after: %d", code)
-	}
-}
-
-func TestServeEndsWatches(t *testing.T) {
-	f := newFixture(t, nil)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	served := make(chan error, 1)
-	go func() { served <- f.server.Serve(ctx, l, nil) }()
-	c := kubernetes.NewForConfigOrDie(&rest.Config{Host: "http://" + l.Addr().String()})
-	w, err := c.CoreV1().Pods("").Watch(ctx, metav1.ListOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	stop()
-	for e := range w.ResultChan() {
-		if e.Type != watch.Error {
-			t.Errorf("got %v", e)
-		}
-	}
-	select {
-	case err := <-served:
-		if err != nil {
-			t.Fatal(err)
-		}
-	case <-time.After(20 * time.Second):
-		t.Fatal("the server does not end")
-	}
-	if code, body := do(t, f, http.MethodGet, "/readyz", ""); code != 500 || !strings.Contains(body, "shutting down") {
-		t.Errorf("ready after its end: %d %s", code, body)
 	}
 }

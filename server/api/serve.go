@@ -29,26 +29,27 @@ func (s *Server) Shutdown() {
 func (s *Server) Serve(ctx context.Context, l net.Listener, tlsConfig *tls.Config) error {
 	srv := &http.Server{
 		Handler:           s,
-		TLSConfig:         tlsConfig,
 		ReadHeaderTimeout: 32 * time.Second, // against clients that trickle headers
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    1 << 20,
 		ErrorLog:          slog.NewLogLogger(quiet{s.cfg.Logger.Handler()}, slog.LevelDebug),
 		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams:          250,
+			MaxConcurrentStreams: 250,
+			// Each answer has an Audit-Id of its own, which fills any table.
+			MaxEncoderHeaderTableSize:     1 << 10,
 			MaxReadFrameSize:              1 << 17,
 			MaxReceiveBufferPerStream:     256 << 10,
 			MaxReceiveBufferPerConnection: 1 << 20,
 		},
 	}
+	var secure *acceptor
+	if tlsConfig != nil {
+		srv.TLSConfig = tlsConfig.Clone()
+		secure = newAcceptor(l, srv, srv.TLSConfig, s.cfg.Logger)
+		l = secure
+	}
 	failed := make(chan error, 1)
-	go func() {
-		if tlsConfig != nil {
-			failed <- srv.ServeTLS(l, "", "")
-			return
-		}
-		failed <- srv.Serve(l)
-	}()
+	go func() { failed <- srv.Serve(l) }()
 	select {
 	case err := <-failed:
 		return err
@@ -59,6 +60,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, tlsConfig *tls.Confi
 	defer cancel()
 	if err := srv.Shutdown(drain); err != nil {
 		_ = srv.Close()
+	}
+	if secure != nil {
+		secure.drain(drain)
 	}
 	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
 		return err

@@ -49,10 +49,11 @@ func (c *call) watch() error {
 	if err != nil {
 		return c.refuse(ctx, s, err)
 	}
-	s.begin()
+	// Counted before the client knows.
 	s.key, s.start, s.audited = c.key(), c.start, c.audited
 	c.s.metrics.requests.stay(s.key, 1)
 	c.stream = s
+	s.begin()
 	return nil
 }
 
