@@ -5,9 +5,11 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -40,8 +42,18 @@ func (b box) cable(name string, plugged bool) netlink.Link {
 	b.must(netlink.LinkSetUp(link))
 	far, err := netlink.LinkByName(name + "-far")
 	b.must(err)
+	state := netlink.LinkOperState(netlink.OperLowerLayerDown)
 	if plugged {
 		b.must(netlink.LinkSetUp(far))
+		state = netlink.OperUp
+	}
+	// The kernel follows a carrier a moment later, by way of other states.
+	for deadline := time.Now().Add(20 * time.Second); link.Attrs().OperState != state; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			b.Fatalf("link %s is %s, not %s", name, link.Attrs().OperState, state)
+		}
+		link, err = netlink.LinkByName(name)
+		b.must(err)
 	}
 	return link
 }
