@@ -51,7 +51,7 @@ func runAgent(c *cli.Context) error {
 }
 
 // agentConfig reads the configuration file, and reads and checks the agent's
-// flags. Whether a box that has not joined must have a token is joins.
+// flags. With joins, a box that has not joined must have a token.
 func agentConfig(c *cli.Context, joins bool) (daemon.Config, error) {
 	fileErr := loadConfig(c)
 	p := parser{Context: c}
