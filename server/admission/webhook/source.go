@@ -135,13 +135,7 @@ func mutatingSource(cfg Config) *source {
 		}
 		return list.Items, nil
 	}, func(c *object) configuration {
-		return configuration{c, func() []*hook {
-			hooks := make([]*hook, len(c.Webhooks))
-			for i := range c.Webhooks {
-				hooks[i] = newMutatingHook(&cfg, c.Name, i, &c.Webhooks[i])
-			}
-			return hooks
-		}}
+		return configuration{c, func() []*hook { return hooksOf(&cfg, c.Name, c.Webhooks, newMutatingHook) }}
 	})
 }
 
@@ -155,12 +149,15 @@ func validatingSource(cfg Config) *source {
 		}
 		return list.Items, nil
 	}, func(c *object) configuration {
-		return configuration{c, func() []*hook {
-			hooks := make([]*hook, len(c.Webhooks))
-			for i := range c.Webhooks {
-				hooks[i] = newHook(&cfg, c.Name, i, &c.Webhooks[i])
-			}
-			return hooks
-		}}
+		return configuration{c, func() []*hook { return hooksOf(&cfg, c.Name, c.Webhooks, newHook) }}
 	})
+}
+
+// hooksOf makes the hooks of a configuration.
+func hooksOf[W any](cfg *Config, name string, webhooks []W, make func(*Config, string, int, *W) *hook) []*hook {
+	var hooks []*hook
+	for i := range webhooks {
+		hooks = append(hooks, make(cfg, name, i, &webhooks[i]))
+	}
+	return hooks
 }
