@@ -1,5 +1,6 @@
-// Package resident hands memory back to the kernel that only the start of a
-// process needed. A server calls Release once, when it is ready.
+// Package resident keeps a process's memory near what it needs. A server calls
+// Release once, when it is ready, which hands back to the kernel what only the start
+// needed, and Pace, which does so after every burst of work.
 package resident
 
 import (

@@ -45,6 +45,7 @@ func (cp *controlPlane) awaitReady(ctx context.Context, observer Observer) error
 	if err := resident.Release(); err != nil {
 		slog.Warn("memory that only the start needed stays in use", "err", err)
 	}
+	resident.Pace()
 	return nil
 }
 
