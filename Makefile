@@ -56,7 +56,7 @@ lint: ## formatting, vet and staticcheck
 	@scripts/lint
 
 .PHONY: fleet
-fleet: build ## what up to 1,000 idle agents cost a server, for docs/footprint.md; needs root, takes 6 minutes
+fleet: build ## what up to 1,000 idle agents cost a server, for docs/scale.md; needs root, takes 4 minutes
 	go test -run XXX -bench Fleet -benchtime 1x -timeout 20m ./test/bench
 
 .PHONY: bench

@@ -18,58 +18,68 @@ import (
 	"skiff/test/e2e/host"
 )
 
-// How long a fleet is left alone before the server's memory is looked at, and
-// over which time its processor is.
+// How long a fleet is left alone before it is looked at, and over which time the
+// server's processor is: two renewals of each lease.
 const (
-	fleetSettle = 20 * time.Second
-	fleetWindow = 40 * time.Second
+	fleetSettle = 15 * time.Second
+	fleetWindow = 20 * time.Second
 )
 
-// BenchmarkFleet is what agents cost the server that have nothing to do: its
-// memory and its share of a processor, with so many of them connected. `make
-// fleet` runs it.
-func BenchmarkFleet(b *testing.B) {
-	for _, n := range []int{0, 100, 250, 500, 1000} {
-		b.Run(fmt.Sprintf("agents=%d", n), func(b *testing.B) {
-			h := newHost(b)
-			// The default range has room for 256 nodes.
-			h.Start("--cluster-cidr", "10.64.0.0/12")
-			fleet := startFleet(b, h, n)
-			for b.Loop() {
-				time.Sleep(fleetSettle)
-				resident, anonymous := memory(b, h.PID())
-				cpu := processorTime(b, h.PID())
-				time.Sleep(fleetWindow)
-				cpu = processorTime(b, h.PID()) - cpu
-				b.ReportMetric(resident, "resident-MiB")
-				b.ReportMetric(anonymous, "anonymous-MiB")
-				b.ReportMetric(100*cpu.Seconds()/fleetWindow.Seconds(), "cpu-%")
-				b.ReportMetric(0, "ns/op")
-			}
-			if err := fleet.Stop(); err != nil {
-				b.Error(err)
-			}
-		})
-	}
-}
+// fleetSizes are the points of the curve.
+var fleetSizes = []int{0, 1, 10, 100, 300, 1000}
 
-// startFleet connects n hollow agents, a few at a time.
-func startFleet(b *testing.B, h *host.Host, n int) *hollow.Fleet {
-	b.Helper()
+// BenchmarkFleet is what agents cost a server that have nothing to do: its memory
+// and its share of a processor, with so many of them connected. `make fleet` runs
+// it; it prints the table of docs/scale.md and draws the curve there.
+func BenchmarkFleet(b *testing.B) {
+	h := newHost(b)
+	// The default range has room for 256 nodes.
+	h.Start("--cluster-cidr", "10.64.0.0/12")
 	fleet, err := hollow.New(b.Context(), hollow.Config{REST: h.RESTConfig(), DataDir: h.DataDir, Dial: h.Dial})
 	if err != nil {
 		b.Fatal(err)
 	}
+	var curve fleetCurve
+	for b.Loop() {
+		for _, n := range fleetSizes {
+			growFleet(b, h, fleet, curve.last().agents, n)
+			curve = append(curve, costOf(b, h, n))
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+	if err := fleet.Stop(); err != nil {
+		b.Error(err)
+	}
+	curve.print(os.Stdout)
+	if err := os.WriteFile("../../docs/scale.svg", curve.plot(), 0o644); err != nil {
+		b.Error(err)
+	}
+}
+
+// costOf measures a server with n agents.
+func costOf(b *testing.B, h *host.Host, n int) fleetCost {
+	b.Helper()
+	time.Sleep(fleetSettle)
+	cpu := processorTime(b, h.PID())
+	time.Sleep(fleetWindow)
+	cpu = processorTime(b, h.PID()) - cpu
+	c := fleetCost{agents: n, processor: 100 * cpu.Seconds() / fleetWindow.Seconds()}
+	c.resident, c.anonymous = memory(b, h.PID())
+	return c
+}
+
+// growFleet connects hollow agents, a few at a time, until there are n of them.
+func growFleet(b *testing.B, h *host.Host, fleet *hollow.Fleet, from, n int) {
+	b.Helper()
 	var group errgroup.Group
 	group.SetLimit(16)
-	for i := range n {
+	for i := from; i < n; i++ {
 		group.Go(func() error { return fleet.Add(fmt.Sprintf("hollow-%04d", i)) })
 	}
 	if err := group.Wait(); err != nil {
 		b.Fatal(err)
 	}
 	awaitBlocks(b, h, n)
-	return fleet
 }
 
 // awaitBlocks waits until n nodes besides the server's have their address blocks:
