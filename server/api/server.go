@@ -83,9 +83,7 @@ func names(resources []*registry.Resource) []schema.GroupResource {
 // ServeHTTP takes a request through the chain.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if stream := s.serve(w, r); stream != nil {
-		// A watch lasts for an hour, and what asked for it is needed no more.
-		r.Header, r.URL, r.RequestURI = nil, nil, ""
-		stream.run()
+		stream.run(r)
 	}
 }
 

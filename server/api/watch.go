@@ -49,11 +49,10 @@ func (c *call) watch() error {
 	if err != nil {
 		return c.refuse(ctx, s, err)
 	}
-	// Counted before the client knows.
+	// Counted before the client knows, and until the stream's end.
 	s.key, s.start, s.audited = c.key(), c.start, c.audited
 	c.s.metrics.requests.stay(s.key, 1)
 	c.stream = s
-	s.begin()
 	return nil
 }
 
@@ -121,9 +120,12 @@ func (s *stream) flush() {
 	}
 }
 
-// run writes events until the client, the time or the server ends it.
-func (s *stream) run() {
+// run writes events until the client, the time or the server ends it. A watch lasts
+// for an hour, and what asked for it is needed no more once the answer has begun.
+func (s *stream) run(r *http.Request) {
 	defer s.finish()
+	s.begin()
+	r.Header, r.URL, r.RequestURI = nil, nil, ""
 	timer := time.NewTimer(s.sleep())
 	defer timer.Stop()
 	rang := false
