@@ -271,12 +271,12 @@ func (r *reconciler) renewed(lease *coordinationv1.Lease) bool {
 	return true
 }
 
-// reference names a node in events as kubectl describe looks for it.
 // event records that a node has come or gone.
 func (r *reconciler) event(n *corev1.Node, reason, text string) {
 	r.events.Eventf(reference(n), corev1.EventTypeNormal, reason, "Node %s event: %s", n.Name, text)
 }
 
+// reference names a node in events as kubectl describe looks for it.
 func reference(n *corev1.Node) *corev1.ObjectReference {
 	return &corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: n.Name, UID: n.UID}
 }

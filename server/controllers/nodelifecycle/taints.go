@@ -53,18 +53,30 @@ func wanted(n *corev1.Node) []corev1.Taint {
 	return out
 }
 
-// checkTaints brings the node's taints to what is wanted, keeping all others and
-// the times of those that stay. Whether pods are evicted from an unready node
-// depends on the other nodes as well.
-func (r *reconciler) checkTaints(ctx context.Context, n *corev1.Node) error {
+// withoutEvictions drops the taints by which pods would be evicted, where they stay
+// because of the other nodes. Those are counted only for a node that is not ready.
+func (r *reconciler) withoutEvictions(n *corev1.Node, want []corev1.Taint) ([]corev1.Taint, error) {
+	evicts := func(t corev1.Taint) bool { return t.Effect == corev1.TaintEffectNoExecute }
+	if !slices.ContainsFunc(want, evicts) {
+		return want, nil
+	}
 	mode, err := r.evictions(n)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(want, func(t corev1.Taint) bool {
+		has := slices.ContainsFunc(n.Spec.Taints, func(h corev1.Taint) bool { return h.MatchTaint(&t) })
+		return evicts(t) && (mode == evictNone || mode == evictNoMore && !has)
+	}), nil
+}
+
+// checkTaints brings the node's taints to what is wanted, keeping all others and
+// the times of those that stay.
+func (r *reconciler) checkTaints(ctx context.Context, n *corev1.Node) error {
+	want, err := r.withoutEvictions(n, wanted(n))
 	if err != nil {
 		return err
 	}
-	want := slices.DeleteFunc(wanted(n), func(t corev1.Taint) bool {
-		has := slices.ContainsFunc(n.Spec.Taints, func(h corev1.Taint) bool { return h.MatchTaint(&t) })
-		return t.Effect == corev1.TaintEffectNoExecute && (mode == evictNone || mode == evictNoMore && !has)
-	})
 	hasReady := condition(n, corev1.NodeReady) != nil
 	same := func(a corev1.Taint) func(corev1.Taint) bool {
 		return func(b corev1.Taint) bool { return a.MatchTaint(&b) }
