@@ -26,7 +26,9 @@ type Memory interface {
 	Tokens(next volume.Tokens) volume.Tokens
 	Claims(next volume.Claims) volume.Claims
 	RuntimeClasses(next pod.RuntimeClasses) pod.RuntimeClasses
-	// Back receives when the server answers again after it was away.
+	// Away tells whether the server was lost and has not answered since; the log says
+	// so then. Back receives when it answers again.
+	Away() bool
 	Back() <-chan struct{}
 }
 
@@ -73,7 +75,8 @@ type Deps struct {
 	// change. An error keeps the node NotReady and is tried again.
 	OnPodCIDRs func(cidrs []string) error
 	// OnReady is called once, when the API has a status of this run's that says
-	// Ready; until then it may have the last run's. Nil is nobody.
+	// Ready; until then it may have the last run's. A node that starts while the API
+	// server is away is ready when it runs what it remembers. Nil is nobody.
 	OnReady func()
 	// Reconnect is called when the API server did not answer a renewal in time: the
 	// connection may be dead without anybody telling. Nil is nothing.

@@ -15,6 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
+
+	"skiff/agent/backoff"
 )
 
 // How often the runtime is asked how it is. Everything else in the node's status
@@ -36,15 +38,16 @@ func (a *Agent) keepNode(ctx context.Context) error {
 	defer a.deps.Nodes.RemoveEventHandler(reg)
 	a.lookAtRuntime(ctx)
 	a.lookAtImages(ctx)
-	if !a.register(ctx) {
+	onReady := func() {}
+	if a.deps.OnReady != nil {
+		onReady = sync.OnceFunc(a.deps.OnReady)
+	}
+	if !a.register(ctx, onReady) {
 		return ctx.Err()
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	k := keeper{a: a, changed: true, ips: a.nodeIPs.Load(), notReady: firstNotReadyCheck, onReady: func() {}}
-	if a.deps.OnReady != nil {
-		k.onReady = sync.OnceFunc(a.deps.OnReady)
-	}
+	k := keeper{a: a, changed: true, ips: a.nodeIPs.Load(), notReady: firstNotReadyCheck, onReady: onReady}
 	for {
 		select {
 		case <-ctx.Done():
@@ -68,6 +71,7 @@ type keeper struct {
 	ips      *[]netip.Addr
 	written  time.Time
 	failures int
+	said     backoff.Seldom
 	// notReady is how long to wait for the next look at a node that is not.
 	notReady time.Duration
 	// onReady may be called again.
@@ -115,8 +119,8 @@ func (k *keeper) look(ctx context.Context) time.Duration {
 
 func (k *keeper) failed(ctx context.Context, err error) time.Duration {
 	k.failures++
-	if k.failures == 5 && ctx.Err() == nil {
-		k.a.log.Warn("cannot write the node's status", "node", k.a.cfg.NodeName, "err", err)
+	if k.failures >= 5 && ctx.Err() == nil {
+		k.a.complain(&k.said, "cannot write the node's status", err)
 	}
 	return min(notReadyCheck<<min(k.failures, 6), checkPeriod)
 }
@@ -142,7 +146,7 @@ func (a *Agent) writeStatus(ctx context.Context, due bool) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		if !a.register(ctx) {
+		if !a.register(ctx, func() {}) {
 			return false, ctx.Err()
 		}
 		return true, nil

@@ -317,3 +317,60 @@ func TestDeletedNodeStaysDeleted(t *testing.T) {
 		}
 	})
 }
+
+// absent is the memory of an agent whose API server has gone.
+type absent struct {
+	Memory
+	away bool
+}
+
+func (a *absent) Away() bool { return a.away }
+
+// TestReadyAlone: a node that starts without the API server is ready as soon as it
+// knows itself and its runtime runs pods, and says nothing of what the absence
+// explains.
+func TestReadyAlone(t *testing.T) {
+	for name, c := range map[string]struct {
+		knows, away bool
+		noNetwork   string
+		want        int
+		logs        bool
+	}{
+		"away":          {knows: true, away: true, want: 1},
+		"knows nothing": {away: true},
+		"refused":       {knows: true, logs: true},
+		"no network":    {knows: true, away: true, noNetwork: "starting"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, rt := fake.NewClientset(), fakert.New(fakert.Options{NoNetwork: c.noNetwork})
+				client.PrependReactor("create", "nodes", func(clienttesting.Action) (bool, runtime.Object, error) {
+					return true, nil, errors.New("nobody answers")
+				})
+				var log bytes.Buffer
+				ready := 0
+				a, err := New(Config{NodeName: "n1", NodeIPs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, DataDir: t.TempDir(), Port: -1, Cgroup: cgroup.Config{Root: t.TempDir()}},
+					Deps{Client: client, Runtime: rt, Images: rt, Recorder: &record.FakeRecorder{}, ImagesChanged: make(chan struct{}), Logger: slog.New(slog.NewTextHandler(&log, nil)), OnReady: func() { ready++ }})
+				if err != nil {
+					t.Fatal(err)
+				}
+				a.deps.Memory = &absent{away: c.away}
+				if c.knows {
+					a.see(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "u", ResourceVersion: "1"}})
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer synctest.Wait()
+				defer cancel()
+				go a.keepNode(ctx)
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if ready != c.want {
+					t.Errorf("ready %d times, want %d", ready, c.want)
+				}
+				if got := strings.Contains(log.String(), "cannot register the node"); got != c.logs {
+					t.Errorf("logged: %s", log.String())
+				}
+			})
+		})
+	}
+}

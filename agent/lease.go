@@ -9,6 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"skiff/agent/backoff"
 )
 
 // keepLease renews the node's lease until ctx ends. The renewal is a plain
@@ -17,6 +19,7 @@ func (a *Agent) keepLease(ctx context.Context) error {
 	var lease *coordinationv1.Lease
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var said backoff.Seldom
 	for failures := 0; ; {
 		select {
 		case <-ctx.Done():
@@ -42,8 +45,8 @@ func (a *Agent) keepLease(ctx context.Context) error {
 				a.deps.Reconnect()
 			}
 			wait = min(100*time.Millisecond<<min(failures, 6), wait)
-			if failures == 5 {
-				a.log.Warn("cannot renew the node's lease", "node", a.cfg.NodeName, "err", err)
+			if failures >= 5 {
+				a.complain(&said, "cannot renew the node's lease", err)
 			}
 		}
 		timer.Reset(wait)

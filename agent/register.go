@@ -79,8 +79,9 @@ func (a *Agent) statusSoon() {
 }
 
 // register creates the node's object, or takes over the one that is there. It
-// tries until it succeeds, and returns false if ctx ends.
-func (a *Agent) register(ctx context.Context) bool {
+// tries until it succeeds, and returns false if ctx ends. onReady is called, maybe
+// more than once, when the node is ready without the API server.
+func (a *Agent) register(ctx context.Context, onReady func()) bool {
 	var said backoff.Seldom
 	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 7*time.Second) {
 		n, err := a.registerOnce(ctx)
@@ -91,8 +92,11 @@ func (a *Agent) register(ctx context.Context) bool {
 			a.mu.Unlock()
 			return true
 		}
-		if delay > time.Second && ctx.Err() == nil && said.Due(time.Minute) {
-			a.log.Warn("cannot register the node", "node", a.cfg.NodeName, "err", err)
+		if delay > time.Second && ctx.Err() == nil {
+			a.complain(&said, "cannot register the node", err)
+		}
+		if a.lookAtRuntime(ctx); a.readyAlone() {
+			onReady()
 		}
 		select {
 		case <-ctx.Done():

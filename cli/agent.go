@@ -95,11 +95,15 @@ func (r agentReporter) Ready(s daemon.Summary) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.notify.ready("node "+s.Node+" of "+s.Server, s.Healthy)
+	alone := ""
+	if s.Away {
+		alone = " without the server, which does not answer"
+	}
 	if !r.terminal {
-		slog.Info("ready", "node", s.Node, "server", s.Server, "ms", s.Took.Milliseconds())
+		slog.Info("ready"+alone, "node", s.Node, "server", s.Server, "ms", s.Took.Milliseconds())
 		return
 	}
-	fmt.Fprintf(r.out, "\nThis box is the node %s of %s, Ready after %.1f s. Ctrl-C stops it; containers run on.\n", s.Node, s.Server, s.Took.Seconds())
+	fmt.Fprintf(r.out, "\nThis box is the node %s of %s, Ready after %.1f s%s. Ctrl-C stops it; containers run on.\n", s.Node, s.Server, s.Took.Seconds(), alone)
 }
 
 // joinToken reads what a node joins with: only a whole token tells it whom it may

@@ -63,6 +63,8 @@ type Summary struct {
 	Node, Server string
 	// Took is the time from the process's start.
 	Took time.Duration
+	// Away tells that the server does not answer: the node is ready with what it knows.
+	Away bool
 	// Healthy returns what is wrong with the process, if anything is.
 	Healthy func() error
 }

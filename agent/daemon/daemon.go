@@ -191,7 +191,7 @@ func (d *daemon) run(ctx context.Context) error {
 func (d *daemon) ready() {
 	d.observer.Ready(Summary{
 		Node: d.cfg.NodeName, Server: "https://" + d.member.Servers()[0], Took: time.Since(started),
-		Healthy: d.node.Healthy,
+		Away: d.store.Away(), Healthy: d.node.Healthy,
 	})
 	if err := resident.Release(); err != nil {
 		slog.Warn("memory that only the start needed stays in use", "err", err)

@@ -23,6 +23,7 @@ func (d *daemon) runTunnel(ctx context.Context) error {
 			return (&net.Dialer{}).DialContext(ctx, "tcp", d.cfg.nodeAPI())
 		},
 		Allow: func(a netip.AddrPort) bool { return belongsTo(nodes, d.cfg.NodeName, a.Addr()) },
+		Away:  d.store.Away,
 		Log:   slog.Default(),
 	})
 }

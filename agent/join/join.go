@@ -74,6 +74,7 @@ func (m *Member) enter(ctx context.Context) error {
 	for delay := firstRetry; ; delay = min(2*delay, lastRetry) {
 		err := m.join(ctx)
 		if err == nil {
+			r.ok(m.cfg.Server)
 			break
 		}
 		if ctx.Err() != nil {
@@ -89,7 +90,6 @@ func (m *Member) enter(ctx context.Context) error {
 		case <-time.After(delay):
 		}
 	}
-	m.link.reach = &m.reach
 	return nil
 }
 
@@ -112,7 +112,6 @@ func open(cfg Config) (*Member, error) {
 		cfg:   cfg, log: cfg.Logger, kept: kept{cfg.Dir}, server: server, clock: &serverClock{}, share: rand.Float64(),
 		wake: make(chan struct{}, 1),
 	}
-	m.reach.log = m.log
 	if m.key, err = m.kept.key(); err != nil {
 		return nil, err
 	}
@@ -168,7 +167,6 @@ func (m *Member) connect() {
 	roots := x509.NewCertPool()
 	roots.AddCert(m.authority)
 	m.link = newLink(m.cfg.Dial, roots, m.certificate, m.clock, m.server)
-	m.link.reach = &m.reach
 	if len(m.info.Servers) > 0 {
 		m.link.follow(hostPorts(m.info.Servers))
 	}
@@ -183,7 +181,6 @@ func (m *Member) join(ctx context.Context) error {
 		}
 		m.authority = authority
 		m.connect()
-		m.link.reach = nil // Join tells
 		if err := m.bootstrap(ctx); err != nil {
 			return err
 		}

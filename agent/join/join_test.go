@@ -179,7 +179,7 @@ func TestUnreachable(t *testing.T) {
 		time.AfterFunc(150*time.Second, func() { f.set(func() { f.down = false }) })
 		joined(t, cfg)
 		lines := strings.Split(strings.TrimSpace(said.String()), "\n")
-		if len(lines) != 3 || !strings.Contains(lines[2], "dial tcp 192.0.2.1:6443: connect: connection refused") {
+		if len(lines) != 4 || !strings.Contains(lines[2], "dial tcp 192.0.2.1:6443: connect: connection refused") || !strings.Contains(lines[3], "answers again") {
 			t.Errorf("said:\n%s", said.String())
 		}
 	})

@@ -38,9 +38,7 @@ type link struct {
 	roots *x509.CertPool
 	// certificate returns the node's, nil if it has none yet.
 	certificate func() *tls.Certificate
-	// reach is told whether servers answer, if it is not nil.
-	reach *reach
-	clock *serverClock
+	clock       *serverClock
 
 	mu sync.Mutex
 	// servers are HOST:PORT, the one that answered last first.
@@ -125,9 +123,6 @@ func (l *link) connect(ctx context.Context, protocols ...string) (net.Conn, erro
 	for i, server := range servers {
 		conn, err := l.connectTo(ctx, server, protocols...)
 		if err == nil {
-			if l.reach != nil {
-				l.reach.ok(server)
-			}
 			if i > 0 {
 				l.mu.Lock()
 				l.servers = prefer(l.servers, server)
@@ -140,11 +135,7 @@ func (l *link) connect(ctx context.Context, protocols ...string) (net.Conn, erro
 		}
 		reasons, failures = append(reasons, err.Error()), append(failures, err)
 	}
-	err := error(&unreachable{text: strings.Join(slices.Compact(reasons), "; "), reasons: failures})
-	if l.reach != nil {
-		l.reach.failed(strings.Join(servers, ","), err)
-	}
-	return nil, err
+	return nil, &unreachable{text: strings.Join(slices.Compact(reasons), "; "), reasons: failures}
 }
 
 // unreachable is why no server could be reached, in one line.

@@ -33,7 +33,6 @@ type Member struct {
 	// server is the address that the user named.
 	server string
 	link   *link
-	reach  reach
 	clock  *serverClock
 	// refused tells that a server did not take the node's certificate.
 	refused bool

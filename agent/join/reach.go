@@ -2,7 +2,6 @@ package join
 
 import (
 	"log/slog"
-	"sync"
 	"time"
 )
 
@@ -10,17 +9,15 @@ import (
 const reminder = time.Minute
 
 // reach tells whether servers answer: at once when none does, and once a minute
-// while that lasts, with the reason; and when one answers again.
+// while that lasts, with the reason; and when one answers again. This is for a box that
+// joins: of a member's servers package offline tells.
 type reach struct {
 	log  *slog.Logger
-	mu   sync.Mutex
 	down bool
 	said time.Time
 }
 
 func (r *reach) failed(server string, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.down && time.Since(r.said) < reminder {
 		return
 	}
@@ -29,8 +26,6 @@ func (r *reach) failed(server string, err error) {
 }
 
 func (r *reach) ok(server string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.down {
 		r.log.Info("the server answers again", "server", server)
 	}

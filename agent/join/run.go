@@ -48,6 +48,16 @@ func (m *Member) followInfo(ctx context.Context, clients kubernetes.Interface) {
 	})
 	factory := informers.NewSharedInformerFactoryWithOptions(clients, 0, only, informers.WithNamespace(clusterinfo.Namespace))
 	informer := factory.Core().V1().ConfigMaps().Informer()
+	// That the server is away is told elsewhere.
+	quiet := func(_ context.Context, _ *cache.Reflector, err error) {
+		if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
+			m.log.Warn("news of the cluster cannot be read, trying on", "err", oneLine(err.Error()))
+		}
+	}
+	if err := informer.SetWatchErrorHandlerWithContext(quiet); err != nil {
+		m.log.Error("news of the cluster are not followed", "err", err)
+		return
+	}
 	take := func(obj any) {
 		cm, ok := obj.(*corev1.ConfigMap)
 		if !ok {

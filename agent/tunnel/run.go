@@ -35,7 +35,10 @@ type Config struct {
 	Allow func(netip.AddrPort) bool
 	// Connect connects to an allowed address; nil is a net.Dialer's way.
 	Connect func(ctx context.Context, network, address string) (net.Conn, error)
-	Log     *slog.Logger
+	// Away tells that the servers do not answer at all, which is told elsewhere; nil
+	// is never.
+	Away func() bool
+	Log  *slog.Logger
 }
 
 const (
@@ -122,7 +125,8 @@ func (r *runner) complain(err error) {
 	if r.down.IsZero() {
 		r.down = now
 	}
-	if now.Sub(r.down) < longestPause || now.Sub(r.told) < remindAfter {
+	away := r.cfg.Away != nil && r.cfg.Away()
+	if away || now.Sub(r.down) < longestPause || now.Sub(r.told) < remindAfter {
 		r.cfg.Log.Debug("tunnel", "err", err)
 		return
 	}
