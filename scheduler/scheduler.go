@@ -67,7 +67,7 @@ type Scheduler struct {
 // New returns a Scheduler that has not begun.
 func New(cfg Config) (*Scheduler, error) {
 	if cfg.Plugins == nil {
-		cfg.Plugins = plugins.Default(cfg.Client)
+		cfg.Plugins = plugins.Default(cfg.Client, cfg.Informers)
 	}
 	if cfg.Clock == nil {
 		cfg.Clock = clock.RealClock{}

@@ -85,6 +85,13 @@ func (c *cluster) create(pod *corev1.Pod) {
 	}
 }
 
+func (c *cluster) delete(name string) {
+	c.t.Helper()
+	if err := c.client.CoreV1().Pods("default").Delete(c.t.Context(), name, metav1.DeleteOptions{}); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 func node(name string, change ...func(*corev1.Node)) *corev1.Node {
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"kubernetes.io/hostname": name}}}
 	n.Status.Allocatable = corev1.ResourceList{
@@ -152,6 +159,38 @@ func requireName(name string) func(*corev1.Pod) {
 				MatchFields: []corev1.NodeSelectorRequirement{{Key: "metadata.name", Operator: corev1.NodeSelectorOpIn, Values: []string{name}}},
 			}}},
 		}}
+	}
+}
+
+func inZone(zone string) func(*corev1.Node) {
+	return func(n *corev1.Node) { n.Labels[corev1.LabelTopologyZone] = zone }
+}
+
+func labeled(key, value string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.Labels = map[string]string{key: value} }
+}
+
+func spread(key string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Spec.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{
+			TopologyKey: key, MaxSkew: 1, WhenUnsatisfiable: corev1.DoNotSchedule, LabelSelector: &metav1.LabelSelector{MatchLabels: p.Labels},
+		}}
+	}
+}
+
+func hostTerm(key, value string) []corev1.PodAffinityTerm {
+	return []corev1.PodAffinityTerm{{TopologyKey: corev1.LabelHostname, LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{key: value}}}}
+}
+
+func together(key, value string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Spec.Affinity = &corev1.Affinity{PodAffinity: &corev1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: hostTerm(key, value)}}
+	}
+}
+
+func apart(key, value string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Spec.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: hostTerm(key, value)}}
 	}
 }
 
@@ -236,6 +275,28 @@ func TestDecision(t *testing.T) {
 			pod:     pod("p"),
 			want:    "Scheduled: Successfully assigned default/p to b",
 		},
+		"away from the only zone that is free": {
+			objects: []runtime.Object{node("a", inZone("1")), node("b", inZone("2"), cordoned), node("c"), pod("busy", labeled("app", "web"), on("a"))},
+			pod:     pod("p", labeled("app", "web"), spread(corev1.LabelTopologyZone)),
+			want: "FailedScheduling: 0/3 nodes are available: 1 node(s) didn't match pod topology spread constraints, " +
+				"1 node(s) didn't match pod topology spread constraints (missing required label), 1 node(s) were unschedulable.",
+		},
+		"the emptier zone": {
+			objects: []runtime.Object{node("a", inZone("1")), node("b", inZone("2")), pod("busy", labeled("app", "web"), on("a"))},
+			pod:     pod("p", labeled("app", "web"), spread(corev1.LabelTopologyZone)),
+			want:    "Scheduled: Successfully assigned default/p to b",
+		},
+		"a pod that is nowhere": {
+			objects: []runtime.Object{node("a"), node("b")},
+			pod:     pod("p", together("app", "db")),
+			want:    "FailedScheduling: 0/2 nodes are available: 2 node(s) didn't match pod affinity rules.",
+		},
+		"both ways of being apart": {
+			objects: []runtime.Object{node("a"), node("b"), pod("1", labeled("app", "web"), on("a")), pod("2", apart("app", "web"), on("b"))},
+			pod:     pod("p", labeled("app", "web"), apart("app", "web")),
+			want: "FailedScheduling: 0/2 nodes are available: 1 node(s) didn't match pod anti-affinity rules, " +
+				"1 node(s) didn't satisfy existing pods anti-affinity rules.",
+		},
 		"too many pods": {
 			objects: []runtime.Object{node("a", func(n *corev1.Node) { n.Status.Allocatable[corev1.ResourcePods] = resource.MustParse("1") }), pod("busy", on("a"))},
 			pod:     pod("p"),
@@ -282,9 +343,7 @@ func testUnschedulablePodGetsAConditionAndIsRetried(t *testing.T) {
 	if got.Status != corev1.ConditionFalse || got.Reason != corev1.PodReasonUnschedulable || got.Message != "0/1 nodes are available: 1 Insufficient cpu." {
 		t.Errorf("condition is %+v", got)
 	}
-	if err := c.client.CoreV1().Pods("default").Delete(t.Context(), "busy", metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	c.delete("busy")
 	if got := c.next(); got != "Scheduled: Successfully assigned default/p to a" {
 		t.Errorf("after room was made: %s", got)
 	}
@@ -306,9 +365,7 @@ func testPodThatGoesBeforeItHasANode(t *testing.T) {
 	if _, err := c.client.CoreV1().Pods("default").Update(t.Context(), going, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.client.CoreV1().Pods("default").Delete(t.Context(), "busy", metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	c.delete("busy")
 	time.Sleep(time.Hour)
 	select {
 	case got := <-c.events:

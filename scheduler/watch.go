@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -20,7 +21,7 @@ func (s *Scheduler) watch(ctx context.Context) (stop func(), err error) {
 	nodeHandler, err := nodes.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(o any) { s.nodeAdded(o.(*corev1.Node)) },
 		UpdateFunc: func(old, o any) { s.nodeChanged(old.(*corev1.Node), o.(*corev1.Node)) },
-		DeleteFunc: func(o any) { s.cache.RemoveNode(deleted[*corev1.Node](o).Name) },
+		DeleteFunc: func(o any) { s.nodeGone(deleted[*corev1.Node](o)) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("watch nodes: %w", err)
@@ -37,7 +38,7 @@ func (s *Scheduler) watch(ctx context.Context) (stop func(), err error) {
 		_ = nodes.RemoveEventHandler(nodeHandler)
 		_ = pods.RemoveEventHandler(podHandler)
 	}
-	if !cache.WaitForCacheSync(ctx.Done(), nodeHandler.HasSynced, podHandler.HasSynced) {
+	if !cache.WaitForCacheSync(ctx.Done(), nodeHandler.HasSynced, podHandler.HasSynced, s.framework.HasSynced) {
 		stop()
 		return nil, ctx.Err()
 	}
@@ -62,6 +63,11 @@ func (s *Scheduler) nodeChanged(old, node *corev1.Node) {
 	if action := nodeAction(old, node); action != 0 {
 		s.queue.Happened(framework.Event{Action: action, Old: old, New: node})
 	}
+}
+
+func (s *Scheduler) nodeGone(node *corev1.Node) {
+	s.cache.RemoveNode(node.Name)
+	s.queue.Happened(framework.Event{Action: framework.NodeDeleted, Old: node})
 }
 
 func nodeAction(old, node *corev1.Node) (action framework.Action) {
@@ -90,18 +96,40 @@ func (s *Scheduler) podSet(old, pod *corev1.Pod) {
 		s.podGone(pod)
 	case pod.Spec.NodeName != "":
 		s.queue.Delete(pod.UID)
-		if old != nil && old.Spec.NodeName != "" && !requestsChanged(old, pod) {
-			return
-		}
-		s.cache.SetPod(pod)
-		if old != nil && old.Spec.NodeName != "" {
-			s.queue.Happened(framework.Event{Action: framework.PodScaledDown, Old: old, New: pod})
-		}
+		s.podOnNode(old, pod)
 	case pod.DeletionTimestamp != nil:
 		s.queue.Delete(pod.UID) // only a finalizer still holds it
 	case pod.Spec.SchedulerName == Name && !s.cache.Has(pod.UID):
 		s.queue.Set(pod)
 	}
+}
+
+// podOnNode takes over a pod that has a node, and tells the queue what that may
+// change for others.
+func (s *Scheduler) podOnNode(old, pod *corev1.Pod) {
+	if old == nil || old.Spec.NodeName == "" {
+		s.cache.SetPod(pod)
+		s.queue.Happened(framework.Event{Action: framework.PodAssigned, New: pod})
+		return
+	}
+	action := podAction(old, pod)
+	if action == 0 && (old.DeletionTimestamp == nil) == (pod.DeletionTimestamp == nil) {
+		return
+	}
+	s.cache.SetPod(pod)
+	if action != 0 {
+		s.queue.Happened(framework.Event{Action: action, Old: old, New: pod})
+	}
+}
+
+func podAction(old, pod *corev1.Pod) (action framework.Action) {
+	if requestsChanged(old, pod) {
+		action |= framework.PodScaledDown
+	}
+	if !maps.Equal(old.Labels, pod.Labels) {
+		action |= framework.PodLabelsChanged
+	}
+	return action
 }
 
 func requestsChanged(old, pod *corev1.Pod) bool {

@@ -25,7 +25,9 @@ type Cache struct {
 	// images counts the nodes that have an image.
 	images map[string]int
 
-	last          *framework.Snapshot
+	last *framework.Snapshot
+	// changed are the nodes that are not as the last snapshot has them.
+	changed       map[string]bool
 	namesChanged  bool
 	imagesChanged bool
 }
@@ -48,13 +50,14 @@ type placed struct {
 // New returns an empty Cache.
 func New() *Cache {
 	return &Cache{
-		nodes: map[string]*entry{}, pods: map[types.UID]placed{}, images: map[string]int{},
-		last: &framework.Snapshot{ImageNodes: map[string]int{}},
+		nodes: map[string]*entry{}, pods: map[types.UID]placed{}, images: map[string]int{}, changed: map[string]bool{},
+		last: framework.NewSnapshot(nil, map[string]int{}),
 	}
 }
 
 // change returns the node's info to be changed, making it if necessary.
 func (c *Cache) change(node string) *framework.NodeInfo {
+	c.changed[node] = true
 	e := c.nodes[node]
 	switch {
 	case e == nil:
@@ -158,17 +161,19 @@ func (c *Cache) remove(pod *corev1.Pod) {
 func (c *Cache) Snapshot() *framework.Snapshot {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	next := &framework.Snapshot{ImageNodes: c.last.ImageNodes}
+	images := c.last.ImageNodes
 	if c.imagesChanged {
-		next.ImageNodes = maps.Clone(c.images)
+		images = maps.Clone(c.images)
 	}
-	if c.namesChanged || len(c.last.Nodes) == 0 {
-		next.Nodes = c.sorted()
-	} else {
-		next.Nodes = c.updated()
+	switch {
+	case c.namesChanged:
+		c.last = framework.NewSnapshot(c.sorted(), images)
+	case len(c.changed) > 0:
+		c.last = c.last.With(c.updated(), images)
 	}
-	c.last, c.namesChanged, c.imagesChanged = next, false, false
-	return next
+	clear(c.changed)
+	c.namesChanged, c.imagesChanged = false, false
+	return c.last
 }
 
 func (c *Cache) sorted() []*framework.NodeInfo {
@@ -183,20 +188,13 @@ func (c *Cache) sorted() []*framework.NodeInfo {
 	return list
 }
 
-// updated is the last snapshot's list with the changed nodes replaced, or that
-// very list if none changed.
-func (c *Cache) updated() []*framework.NodeInfo {
-	list := c.last.Nodes
-	copied := false
-	for i, old := range list {
-		e := c.nodes[old.Node.Name]
-		if e.info == old {
-			continue
+// updated returns the nodes that changed and exist.
+func (c *Cache) updated() (list []*framework.NodeInfo) {
+	for name := range c.changed {
+		if e := c.nodes[name]; e != nil && e.info.Node != nil {
+			e.shared = true
+			list = append(list, e.info)
 		}
-		if !copied {
-			list, copied = slices.Clone(list), true
-		}
-		list[i], e.shared = e.info, true
 	}
 	return list
 }

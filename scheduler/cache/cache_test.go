@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -116,6 +117,7 @@ func TestIncrementalEqualsFresh(t *testing.T) {
 			}
 		case 2, 3, 4:
 			pods[podName] = pod(podName, nodeName)
+			pods[podName].Spec.Affinity = affinities[random.IntN(len(affinities))]
 			c.SetPod(pods[podName])
 		case 5:
 			c.RemovePod(pod(podName, ""))
@@ -134,10 +136,26 @@ func TestIncrementalEqualsFresh(t *testing.T) {
 	}
 }
 
+var affinities = []*corev1.Affinity{
+	nil, nil,
+	{PodAffinity: &corev1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{TopologyKey: "zone"}}}},
+	{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{TopologyKey: "zone"}}}},
+}
+
+func names(nodes []*framework.NodeInfo) string {
+	var list []string
+	for _, n := range nodes {
+		list = append(list, n.Node.Name)
+	}
+	return strings.Join(list, " ")
+}
+
 func summary(s *framework.Snapshot) map[string]string {
-	m := map[string]string{"images": fmt.Sprint(s.ImageNodes)}
+	m := map[string]string{
+		"images": fmt.Sprint(s.ImageNodes), "with affinity": names(s.WithAffinity), "with anti-affinity": names(s.WithAntiAffinity),
+	}
 	for _, n := range s.Nodes {
-		m[n.Node.Name] = fmt.Sprint(len(n.Pods), n.Requested.MilliCPU, n.Requested.Scalar["example.com/device"], len(n.Ports), n.Allocatable.MilliCPU, n.Images)
+		m[n.Node.Name] = fmt.Sprint(len(n.Pods), len(n.WithAffinity), len(n.WithAntiAffinity), n.Requested.MilliCPU, n.Requested.Scalar["example.com/device"], len(n.Ports), n.Allocatable.MilliCPU, n.Images)
 	}
 	return m
 }

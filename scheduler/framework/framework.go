@@ -110,6 +110,16 @@ func (f *Framework) Helps(pod *QueuedPod, ev Event) bool {
 	return false
 }
 
+// HasSynced tells whether the plugins' own informers have what exists.
+func (f *Framework) HasSynced() bool {
+	for _, p := range plugins[InformedPlugin](f.list) {
+		if !p.HasSynced() {
+			return false
+		}
+	}
+	return true
+}
+
 // PreFilter runs the PreFilter plugins. The names, if not nil, are the only
 // nodes that can be feasible.
 func (f *Framework) PreFilter(ctx context.Context, state *State, pod *PodInfo, snapshot *Snapshot) (map[string]bool, *Status) {

@@ -3,6 +3,7 @@ package framework
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -13,6 +14,9 @@ type NodeInfo struct {
 	Node *corev1.Node
 	// Pods are the pods on the node that have not ended.
 	Pods []*PodInfo
+	// WithAffinity are those of Pods that have terms about other pods, and
+	// WithAntiAffinity those that require other pods to be elsewhere.
+	WithAffinity, WithAntiAffinity []*PodInfo
 	// Requested and NonZero are the sums over Pods; see PodInfo.
 	Requested, NonZero Resource
 	Allocatable        Resource
@@ -37,6 +41,12 @@ func (n *NodeInfo) SetNode(node *corev1.Node) {
 // AddPod accounts for a pod on the node.
 func (n *NodeInfo) AddPod(p *PodInfo) {
 	n.Pods = append(n.Pods, p)
+	if p.Terms != noTerms {
+		n.WithAffinity = append(n.WithAffinity, p)
+	}
+	if len(p.Terms.AntiAffinity) > 0 {
+		n.WithAntiAffinity = append(n.WithAntiAffinity, p)
+	}
 	n.Requested.add(&p.Requests, 1)
 	n.NonZero.add(&p.NonZero, 1)
 	n.Ports = append(n.Ports, p.Ports...)
@@ -50,6 +60,8 @@ func (n *NodeInfo) RemovePod(pod *corev1.Pod) {
 	}
 	gone := n.Pods[i]
 	n.Pods = slices.Delete(n.Pods, i, i+1)
+	n.WithAffinity = without(n.WithAffinity, gone)
+	n.WithAntiAffinity = without(n.WithAntiAffinity, gone)
 	n.Requested.add(&gone.Requests, -1)
 	n.NonZero.add(&gone.NonZero, -1)
 	for _, port := range gone.Ports {
@@ -59,10 +71,19 @@ func (n *NodeInfo) RemovePod(pod *corev1.Pod) {
 	}
 }
 
+func without(pods []*PodInfo, gone *PodInfo) []*PodInfo {
+	if i := slices.Index(pods, gone); i >= 0 {
+		return slices.Delete(pods, i, i+1)
+	}
+	return pods
+}
+
 // Clone returns a copy that shares only what is never changed in place.
 func (n *NodeInfo) Clone() *NodeInfo {
 	c := *n
 	c.Pods = slices.Clone(n.Pods)
+	c.WithAffinity = slices.Clone(n.WithAffinity)
+	c.WithAntiAffinity = slices.Clone(n.WithAntiAffinity)
 	c.Ports = slices.Clone(n.Ports)
 	c.Requested.Scalar = maps.Clone(n.Requested.Scalar)
 	c.NonZero.Scalar = maps.Clone(n.NonZero.Scalar)
@@ -73,23 +94,58 @@ func (n *NodeInfo) Clone() *NodeInfo {
 type Snapshot struct {
 	// Nodes are in the order of their names.
 	Nodes []*NodeInfo
+	// WithAffinity and WithAntiAffinity are those of Nodes that have such pods, so
+	// that the others need not be looked at.
+	WithAffinity, WithAntiAffinity []*NodeInfo
 	// ImageNodes counts the nodes that have an image, by each of its names.
 	ImageNodes map[string]int
 }
 
+// NewSnapshot returns a Snapshot of nodes, which are in the order of their names.
+func NewSnapshot(nodes []*NodeInfo, images map[string]int) *Snapshot {
+	s := &Snapshot{Nodes: nodes, ImageNodes: images}
+	s.index()
+	return s
+}
+
+// index finds the nodes for WithAffinity and WithAntiAffinity anew.
+func (s *Snapshot) index() {
+	s.WithAffinity, s.WithAntiAffinity = nil, nil
+	for _, n := range s.Nodes {
+		if len(n.WithAffinity) > 0 {
+			s.WithAffinity = append(s.WithAffinity, n)
+		}
+		if len(n.WithAntiAffinity) > 0 {
+			s.WithAntiAffinity = append(s.WithAntiAffinity, n)
+		}
+	}
+}
+
+// With returns a Snapshot in which changed nodes take the place of those with
+// the same names, all of which the snapshot has.
+func (s *Snapshot) With(changed []*NodeInfo, images map[string]int) *Snapshot {
+	next := *s
+	next.Nodes, next.ImageNodes = slices.Clone(s.Nodes), images
+	affinity := false
+	for _, n := range changed {
+		i, _ := s.find(n.Node.Name)
+		affinity = affinity || len(n.WithAffinity) > 0 || len(s.Nodes[i].WithAffinity) > 0
+		next.Nodes[i] = n
+	}
+	if affinity {
+		next.index()
+	}
+	return &next
+}
+
 // Node returns the node with this name, nil if there is none.
 func (s *Snapshot) Node(name string) *NodeInfo {
-	i, ok := slices.BinarySearchFunc(s.Nodes, name, func(n *NodeInfo, name string) int {
-		switch {
-		case n.Node.Name < name:
-			return -1
-		case n.Node.Name > name:
-			return 1
-		}
-		return 0
-	})
-	if !ok {
-		return nil
+	if i, ok := s.find(name); ok {
+		return s.Nodes[i]
 	}
-	return s.Nodes[i]
+	return nil
+}
+
+func (s *Snapshot) find(name string) (int, bool) {
+	return slices.BinarySearchFunc(s.Nodes, name, func(n *NodeInfo, name string) int { return strings.Compare(n.Node.Name, name) })
 }

@@ -27,6 +27,8 @@ type PodInfo struct {
 	Ports []HostPort
 	// Affinity is the required node selector and affinity.
 	Affinity nodeaffinity.RequiredNodeAffinity
+	// Terms are its affinity and anti-affinity to other pods; never nil.
+	Terms *PodTerms
 }
 
 // QueuedPod is a pod that waits to be scheduled.
@@ -55,6 +57,7 @@ func NewPodInfo(pod *corev1.Pod) *PodInfo {
 		NonZero:  NewResource(nonZero),
 		Ports:    hostPorts(pod),
 		Affinity: nodeaffinity.GetRequiredNodeAffinity(pod),
+		Terms:    NewPodTerms(pod),
 	}
 }
 

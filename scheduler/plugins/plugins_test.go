@@ -6,6 +6,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
 
 	"skiff/scheduler/framework"
 	"skiff/scheduler/plugins"
@@ -14,7 +16,7 @@ import (
 // find returns the plugin of a name in the list that the scheduler uses.
 func find[P framework.Plugin](t *testing.T, name string) P {
 	t.Helper()
-	for _, w := range plugins.Default(nil) {
+	for _, w := range plugins.Default(nil, informers.NewSharedInformerFactory(fake.NewClientset(), 0)) {
 		if p, ok := w.Plugin.(P); ok && p.Name() == name {
 			return p
 		}

@@ -62,17 +62,20 @@ type Queue struct {
 	plugins Plugins
 	clock   clock.WithTicker
 
-	mu     sync.Mutex
-	items  map[types.UID]*item
-	active podHeap
-	later  podHeap
+	mu    sync.Mutex
+	items map[types.UID]*item
+	// listening are the items that an event means something to: those that are
+	// unschedulable or in flight.
+	listening map[*item]bool
+	active    podHeap
+	later     podHeap
 	// wake tells Pop that active or later changed.
 	wake chan struct{}
 }
 
 // New returns an empty queue.
 func New(plugins Plugins, c clock.WithTicker) *Queue {
-	q := &Queue{plugins: plugins, clock: c, items: map[types.UID]*item{}, wake: make(chan struct{}, 1)}
+	q := &Queue{plugins: plugins, clock: c, items: map[types.UID]*item{}, listening: map[*item]bool{}, wake: make(chan struct{}, 1)}
 	q.active.less = func(a, b *item) bool { return plugins.Less(&a.QueuedPod, &b.QueuedPod) }
 	q.later.less = func(a, b *item) bool { return a.due.Before(b.due) }
 	return q
@@ -148,11 +151,11 @@ func (q *Queue) Delete(uid types.UID) {
 func (q *Queue) Happened(ev framework.Event) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, it := range q.items {
+	for it := range q.listening {
 		switch {
 		case it.place == inFlight:
 			it.missed = append(it.missed, ev)
-		case it.place == unschedulable && q.plugins.Helps(&it.QueuedPod, ev):
+		case q.plugins.Helps(&it.QueuedPod, ev):
 			q.retry(it)
 		}
 	}
@@ -266,6 +269,9 @@ func (q *Queue) Len() (activePods, backingOffPods, unschedulablePods, gatedPods 
 func (q *Queue) move(it *item, to place) {
 	q.leave(it)
 	it.place = to
+	if to == unschedulable || to == inFlight {
+		q.listening[it] = true
+	}
 	if h := q.heapOf(to); h != nil {
 		heap.Push(h, it)
 		q.signal()
@@ -273,6 +279,7 @@ func (q *Queue) move(it *item, to place) {
 }
 
 func (q *Queue) leave(it *item) {
+	delete(q.listening, it)
 	if h := q.heapOf(it.place); h != nil && it.index < h.Len() && h.list[it.index] == it {
 		heap.Remove(h, it.index)
 	}

@@ -7,7 +7,6 @@ import (
 	"context"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/klog/v2"
 
 	"skiff/scheduler/framework"
@@ -22,17 +21,10 @@ func (Plugin) Name() string { return "TaintToleration" }
 
 // Filter implements framework.FilterPlugin.
 func (Plugin) Filter(_ context.Context, _ *framework.State, pod *framework.PodInfo, node *framework.NodeInfo) *framework.Status {
-	if untolerated(node.Node, pod.Pod) {
+	if framework.HasUntoleratedTaint(node.Node, pod.Pod) {
 		return framework.NewStatus(framework.UnschedulableAndUnresolvable, "node(s) had untolerated taint(s)")
 	}
 	return nil
-}
-
-func untolerated(node *v1.Node, pod *v1.Pod) bool {
-	_, found := corev1.FindMatchingUntoleratedTaint(klog.Logger{}, node.Spec.Taints, pod.Spec.Tolerations, func(t *v1.Taint) bool {
-		return t.Effect == v1.TaintEffectNoSchedule || t.Effect == v1.TaintEffectNoExecute
-	}, true)
-	return found
 }
 
 // Score counts the taints that ask to be avoided and are not tolerated.
@@ -73,5 +65,5 @@ func (Plugin) Helps(pod *framework.PodInfo, ev framework.Event) bool {
 		return true
 	}
 	node, ok := ev.New.(*v1.Node)
-	return ok && ev.Action&(framework.NodeAdded|framework.NodeTaintsChanged) != 0 && !untolerated(node, pod.Pod)
+	return ok && ev.Action&(framework.NodeAdded|framework.NodeTaintsChanged) != 0 && !framework.HasUntoleratedTaint(node, pod.Pod)
 }
