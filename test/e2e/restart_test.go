@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"skiff/test/e2e/host"
 )
@@ -27,7 +28,7 @@ func TestRestart(t *testing.T) {
 	for name, end := range map[string]func(){"SIGTERM": h.Stop, "SIGKILL": h.Kill} {
 		t.Run(name, func(t *testing.T) {
 			// One that ends while there is no server, and one that does not.
-			ends, stays := newMortal(t, h, "ends-"+strings.ToLower(name)), newMortal(t, h, "stays-"+strings.ToLower(name))
+			ends, stays := newMortal(t, h, "ends-"+strings.ToLower(name), "restartPolicy: Never"), newMortal(t, h, "stays-"+strings.ToLower(name), "restartPolicy: Never")
 			before := containers(h, "app!=ends-"+strings.ToLower(name))
 			end()
 			ends.end(t, 7)
@@ -76,7 +77,8 @@ type mortal struct {
 	alive *os.File
 }
 
-func newMortal(t *testing.T, h *host.Host, name string) *mortal {
+// newMortal makes such a pod by way of a host, with further fields in its spec.
+func newMortal(t *testing.T, h *host.Host, name string, fields ...string) *mortal {
 	t.Helper()
 	m := &mortal{name: name, dir: filepath.Join(h.Dir, name)}
 	if err := os.Mkdir(m.dir, 0o700); err != nil {
@@ -88,17 +90,13 @@ func newMortal(t *testing.T, h *host.Host, name string) *mortal {
 		}
 	}
 	manifest := filepath.Join(h.Dir, name+".yaml")
-	text := fmt.Sprintf(mortalPod, name, name, boxImage, m.dir)
+	text := fmt.Sprintf(mortalPod, name, name, strings.Join(fields, "\n  "), boxImage, m.dir)
 	if err := os.WriteFile(manifest, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	h.Kubectl("apply", "-f", manifest)
 	h.Kubectl("wait", "--for=condition=Ready", "pod/"+name, "--timeout=60s")
-	var err error
-	if m.alive, err = os.Open(filepath.Join(m.dir, "alive")); err != nil { // waits for the pod
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { m.alive.Close() })
+	m.await(t)
 	return m
 }
 
@@ -109,7 +107,7 @@ metadata:
   name: %s
   labels: {app: %s}
 spec:
-  restartPolicy: Never
+  %s
   containers:
     - name: box
       image: %s
@@ -119,6 +117,25 @@ spec:
     - name: pipes
       hostPath: {path: %s}
 `
+
+// await returns when the pod's process lives.
+func (m *mortal) await(t *testing.T) {
+	t.Helper()
+	opened := make(chan *os.File, 1)
+	go func() {
+		alive, err := os.Open(filepath.Join(m.dir, "alive")) // waits for the process
+		if err != nil {
+			t.Error(err)
+		}
+		opened <- alive
+	}()
+	select {
+	case m.alive = <-opened:
+		t.Cleanup(func() { m.alive.Close() })
+	case <-time.After(eventualTimeout):
+		t.Fatalf("pod %s does not run", m.name)
+	}
+}
 
 // end has the pod's process end, and returns when it has.
 func (m *mortal) end(t *testing.T, code int) {
