@@ -196,6 +196,26 @@ func TestLockedOut(t *testing.T) {
 	})
 }
 
+// TestRejoin: a node that was deleted gets its name again by its certificate alone,
+// and it is then its own as before.
+func TestRejoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t)
+		token := c.makeToken()
+		first, second := c.box(token), c.box(token)
+		c.want("first", first.join("n1"), "")
+		first.register("n1", "192.0.2.11")
+		c.deleteNode("n1")
+		c.want("first after the deletion", first.join("n1"), "")
+		c.want("second before the node is back", second.join("n1"), `another box is joining as node "n1"`)
+		first.register("n1", "192.0.2.11")
+		time.Sleep(10 * time.Minute)
+		c.want("second", second.join("n1"), `another box has joined as node "n1"`)
+		first.user = outside{api: c.api, token: token}
+		c.want("first without its certificate", first.join("n1"), "")
+	})
+}
+
 // TestReservedNames: a node cannot pass for the server, or take the name of a node
 // that came without joining.
 func TestReservedNames(t *testing.T) {
