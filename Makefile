@@ -4,7 +4,11 @@
 VERSION    ?= $(or $(shell git describe --tags --dirty 2>/dev/null),v0.1.0-dev$(addprefix +g,$(shell git describe --always --dirty 2>/dev/null)))
 COMMIT     := $(shell git rev-parse HEAD 2>/dev/null)
 DATE       := $(shell TZ=UTC0 git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
-LDFLAGS    := -s -w -X skiff/version.Skiff=$(VERSION) -X skiff/version.Commit=$(COMMIT) -X skiff/version.Date=$(DATE)
+
+# Where the code begins in memory, one page after what is a multiple of 64 KiB and
+# none of 2 MiB: docs/adr/0009-memory-of-the-start.md says why.
+TEXT       := 0x411000
+LDFLAGS    := -s -w -T $(TEXT) -X skiff/version.Skiff=$(VERSION) -X skiff/version.Commit=$(COMMIT) -X skiff/version.Date=$(DATE)
 GOBUILD    := scripts/overlay go build -ldflags '$(LDFLAGS)'
 DIST_ARCHS := amd64 arm64 arm riscv64
 

@@ -1,6 +1,6 @@
-// Package resident keeps a process's memory near what it needs. A server calls
-// Release once, when it is ready, which hands back to the kernel what only the start
-// needed, and Pace, which does so after every burst of work.
+// Package resident keeps a process's memory near what it needs. Servers and agents
+// call Settle when they are ready, which hands back to the kernel what only the start
+// needed. Servers also call Pace, which does so after every burst of work.
 package resident
 
 import (

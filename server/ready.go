@@ -42,9 +42,7 @@ func (cp *controlPlane) awaitReady(ctx context.Context, observer Observer) error
 		summary.Node = cp.cfg.NodeName
 	}
 	observer.Ready(summary)
-	if err := resident.Release(); err != nil {
-		slog.Warn("memory that only the start needed stays in use", "err", err)
-	}
+	resident.Settle()
 	resident.Pace()
 	return nil
 }

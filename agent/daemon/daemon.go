@@ -187,15 +187,13 @@ func (d *daemon) run(ctx context.Context) error {
 	return err
 }
 
-// ready tells that the node is, and hands back the memory of the start.
+// ready tells that the node is, and lets the memory of the start be handed back.
 func (d *daemon) ready() {
 	d.observer.Ready(Summary{
 		Node: d.cfg.NodeName, Server: "https://" + d.member.Servers()[0], Took: time.Since(started),
 		Away: d.store.Away(), Healthy: d.node.Healthy,
 	})
-	if err := resident.Release(); err != nil {
-		slog.Warn("memory that only the start needed stays in use", "err", err)
-	}
+	resident.Settle()
 }
 
 // clusterChanged says what a running node does not follow.
