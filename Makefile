@@ -76,7 +76,7 @@ bench-proxy: build ## services beside kube-proxy in nftables mode, for docs/netw
 	go test -run XXX -bench Proxies -benchtime 1x -timeout 20m ./test/bench
 
 .PHONY: footprint
-footprint: build ## what an idle server costs, and how long it takes to start
+footprint: build ## what an idle server and an idle agent cost, and how long they take to start; takes 5 minutes
 	@scripts/footprint
 
 .PHONY: dist
