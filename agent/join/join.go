@@ -106,12 +106,12 @@ func open(cfg Config) (*Member, error) {
 		cfg.Logger = slog.Default()
 	}
 	conns := connrotation.NewDialer(connrotation.DialFunc(cfg.Dial))
-	cfg.Dial = conns.DialContext
 	m := &Member{
 		conns: conns,
 		cfg:   cfg, log: cfg.Logger, kept: kept{cfg.Dir}, server: server, clock: &serverClock{}, share: rand.Float64(),
 		wake: make(chan struct{}, 1),
 	}
+	m.cfg.Dial = m.dial
 	if m.key, err = m.kept.key(); err != nil {
 		return nil, err
 	}

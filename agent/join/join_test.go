@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -358,6 +359,18 @@ func TestNodeDeleted(t *testing.T) {
 		_, err := Join(t.Context(), cfg)
 		if err == nil || !strings.HasPrefix(err.Error(), "join again, as the node was deleted: ") || !strings.HasSuffix(err.Error(), "choose another --node-name") {
 			t.Errorf("of a name that another box has now: %v", err)
+		}
+	})
+}
+
+// TestDialAfterClose: a connection that comes when nobody waits any more is closed.
+func TestDialAfterClose(t *testing.T) {
+	inJune(t, func(t *testing.T) {
+		f := newFake(t)
+		m := joined(t, f.config(t.TempDir()))
+		m.Close()
+		if conn, err := m.dial(t.Context(), "tcp", "192.0.2.1:6443"); !errors.Is(err, net.ErrClosed) || conn != nil {
+			t.Errorf("%v, %v", conn, err)
 		}
 	})
 }

@@ -25,6 +25,7 @@ import (
 type Member struct {
 	// conns are the connections to servers.
 	conns     *connrotation.Dialer
+	closed    atomic.Bool
 	cfg       Config
 	log       *slog.Logger
 	kept      kept
@@ -118,7 +119,21 @@ func (m *Member) OnInfo(f func(clusterinfo.Info)) {
 func (m *Member) Reconnect() { m.conns.CloseAll() }
 
 // Close closes the connections to servers, when nothing is under way any more.
-func (m *Member) Close() { m.conns.CloseAll() }
+func (m *Member) Close() {
+	m.closed.Store(true)
+	m.conns.CloseAll()
+}
+
+// dial makes a plain connection. net/http goes on dialling for requests that have
+// ended: what comes of that after Close is closed here.
+func (m *Member) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := m.conns.DialContext(ctx, network, address)
+	if err == nil && m.closed.Load() {
+		_ = conn.Close() // nobody waits for it
+		return nil, net.ErrClosed
+	}
+	return conn, err
+}
 
 // SetAddresses has the serving certificate be for these. Connections from other
 // addresses are given up.
