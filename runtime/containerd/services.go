@@ -40,7 +40,11 @@ func (s *runtimeService) Version(ctx context.Context, req *runtimeapi.VersionReq
 }
 
 func (s *runtimeService) Status(ctx context.Context, req *runtimeapi.StatusRequest) (*runtimeapi.StatusResponse, error) {
-	return call(ctx, req, s.d.bridge.cri.Status)
+	resp, err := call(ctx, req, s.d.bridge.cri.Status)
+	if err == nil {
+		explainNetwork(resp.Status, s.d.cfg.CNIConfDir, s.d.cfg.CNIBinDirs)
+	}
+	return resp, err
 }
 
 func (s *runtimeService) UpdateRuntimeConfig(ctx context.Context, req *runtimeapi.UpdateRuntimeConfigRequest) (*runtimeapi.UpdateRuntimeConfigResponse, error) {
