@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
 
 	"skiff/latch"
 	"skiff/proxy/dns"
@@ -33,9 +33,9 @@ type Config struct {
 	ServiceCIDRs  []netip.Prefix
 	ClusterDNS    []netip.Addr
 	ClusterDomain string
-	// Client reads the ConfigMap by which users configure DNS; nil leaves DNS
-	// without.
-	Client kubernetes.Interface
+	// DNSConfig is an informer of the ConfigMap by which users configure DNS, and of
+	// no other. Whoever passes it runs it; nil leaves DNS without.
+	DNSConfig cache.SharedIndexInformer
 	// DisableServices leaves the rules for services to another program,
 	// DisableDNS the cluster's DNS.
 	DisableServices, DisableDNS bool
@@ -63,8 +63,8 @@ type Proxy struct {
 	running bool
 }
 
-// New returns a Proxy over the factory's informers. It must be called before the
-// factory is started.
+// New returns a Proxy over the factory's informers. It must be called before they
+// and cfg.DNSConfig are started.
 func New(cfg Config, factory informers.SharedInformerFactory) (*Proxy, error) {
 	p := &Proxy{cfg: cfg, nodeIPs: cfg.NodeIPs}
 	if !cfg.DisableDNS {
@@ -72,7 +72,10 @@ func New(cfg Config, factory informers.SharedInformerFactory) (*Proxy, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.dns = dns.New(dns.Config{Domain: cfg.ClusterDomain, Listen: cfg.ClusterDNS, Source: source, Client: cfg.Client})
+		p.dns, err = dns.New(dns.Config{Domain: cfg.ClusterDomain, Listen: cfg.ClusterDNS, Source: source, ConfigMap: cfg.DNSConfig})
+		if err != nil {
+			return nil, err
+		}
 	}
 	if cfg.DisableServices {
 		return p, nil

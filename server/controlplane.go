@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 
 	"skiff/agent"
@@ -31,6 +32,7 @@ import (
 	"skiff/server/authz"
 	"skiff/server/authz/bootstrap"
 	"skiff/server/client"
+	"skiff/server/clusterinfo"
 	"skiff/server/controller"
 	"skiff/server/controller/events"
 	"skiff/server/controllers"
@@ -73,6 +75,8 @@ type controlPlane struct {
 	loops       *controller.Metrics
 	scheduler   *scheduler.Scheduler
 	node        *node.Node
+	// dnsConfig is what users tell the node's DNS, nil without one.
+	dnsConfig cache.SharedIndexInformer
 	// nodeReady is closed when the node has become Ready in this run.
 	nodeReady chan struct{}
 }
@@ -260,7 +264,13 @@ func (cp *controlPlane) makeNode(handler http.Handler) error {
 		return err
 	}
 	c := cp.informers.Core().V1()
-	cp.node, err = node.New(cfg.nodeConfig(cp.addrs.ofNode()), agent.Deps{
+	conf := cfg.nodeConfig(cp.addrs.ofNode())
+	if !conf.Proxy.DisableDNS {
+		// With the server's own rights: those of nodes are not known from the first moment on.
+		cp.dnsConfig = client.ConfigMapInformer(cp.admin, clusterinfo.Namespace, clusterinfo.DNSName)
+		conf.Proxy.DNSConfig = cp.dnsConfig
+	}
+	cp.node, err = node.New(conf, agent.Deps{
 		Client: clientset,
 		Pods:   c.Pods().Informer(), Nodes: c.Nodes().Informer(), Services: c.Services().Informer(),
 		Recorder:    cp.events.Recorder("kubelet"),
@@ -335,6 +345,9 @@ func (cp *controlPlane) start(ctx context.Context, group *errgroup.Group) error 
 	group.Go(func() error { cp.api.Registry().Reap(ctx, slog.Default()); return nil })
 	if cp.scheduler != nil {
 		group.Go(func() error { return cp.scheduler.Run(ctx) })
+	}
+	if cp.dnsConfig != nil {
+		group.Go(func() error { cp.dnsConfig.RunWithContext(ctx); return nil })
 	}
 	if cp.node != nil {
 		group.Go(func() error { return cp.node.Run(ctx, cp.state.runtime, func() { close(cp.nodeReady) }) })

@@ -153,7 +153,9 @@ func (d *daemon) wire() error {
 	}
 	d.informers = d.store.Factory(clients, d.cfg.NodeName)
 	c := d.informers.Core().V1()
-	d.node, err = node.New(d.cfg.nodeConfig(ips, d.info), agent.Deps{
+	conf := d.cfg.nodeConfig(ips, d.info)
+	conf.Proxy.DNSConfig = c.ConfigMaps().Informer() // the store's: of no others
+	d.node, err = node.New(conf, agent.Deps{
 		Client: clients,
 		Pods:   c.Pods().Informer(), Nodes: c.Nodes().Informer(), Services: c.Services().Informer(),
 		Memory:      d.store,

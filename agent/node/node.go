@@ -125,7 +125,6 @@ func New(cfg Config, deps agent.Deps, factory informers.SharedInformerFactory) (
 	if err != nil || cfg.DisableProxy {
 		return n, err
 	}
-	cfg.Proxy.Client = deps.Client
 	n.proxy, err = proxy.New(cfg.Proxy, factory)
 	return n, err
 }

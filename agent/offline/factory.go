@@ -18,10 +18,10 @@ import (
 
 var getOptions = metav1.GetOptions{}
 
-// Factory returns the informers of a node: of its own pods only, and of all nodes,
-// services, endpoint slices and namespaces. They are kept on disk, and begin with
-// what is there if the server does not answer. Informers of other kinds work as
-// usual. It is called once.
+// Factory returns the informers of a node: of its own pods only, of all nodes,
+// services, endpoint slices and namespaces, and of one config map, by which users
+// configure DNS. They are kept on disk, and begin with what is there if the server
+// does not answer. Informers of other kinds work as usual. It is called once.
 func (s *Store) Factory(c kubernetes.Interface, nodeName string) informers.SharedInformerFactory {
 	s.client, s.node = c, nodeName
 	if err := s.adopt(nodeName); err != nil {

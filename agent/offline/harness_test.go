@@ -25,6 +25,8 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"go.etcd.io/bbolt"
+
+	"skiff/server/clusterinfo"
 )
 
 // server is an API server that can be away.
@@ -178,6 +180,20 @@ func (b *box) expectPods(want string) {
 	}
 }
 
+// expectDNS expects the hosts entries that users gave to DNS, "" for no config map.
+func (b *box) expectDNS(hosts string) {
+	b.t.Helper()
+	synctest.Wait()
+	got := ""
+	informer := b.factory.Core().V1().ConfigMaps().Informer()
+	for _, o := range informer.GetStore().List() {
+		got += o.(*corev1.ConfigMap).Data["hosts"]
+	}
+	if got != hosts || !informer.HasSynced() {
+		b.t.Errorf("DNS has the hosts %q, want %q (complete: %v)", got, hosts, informer.HasSynced())
+	}
+}
+
 // transactions is how often the file was written.
 func (b *box) transactions() (n int) {
 	b.t.Helper()
@@ -193,6 +209,13 @@ func newPod(name string) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID("uid-" + name), ResourceVersion: "7", Generation: 1},
 		Spec:       corev1.PodSpec{NodeName: "n1"}, Status: corev1.PodStatus{Phase: corev1.PodRunning},
+	}
+}
+
+func newDNSConfig(hosts string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: clusterinfo.Namespace, Name: clusterinfo.DNSName, ResourceVersion: "7"},
+		Data:       map[string]string{"hosts": hosts},
 	}
 }
 

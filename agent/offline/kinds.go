@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
+
+	"skiff/server/clusterinfo"
 )
 
 // object is one of the API's, with its encoding in protobuf.
@@ -69,6 +71,14 @@ var kinds = []*kind{
 		object: func() object { return &corev1.Namespace{} },
 		list:   func() runtime.Object { return &corev1.NamespaceList{} },
 		source: func(c kubernetes.Interface, _ string) *cache.ListWatch { return source(c.CoreV1().Namespaces(), "") },
+	},
+	{
+		bucket: clusterinfo.DNSName,
+		object: func() object { return &corev1.ConfigMap{} },
+		list:   func() runtime.Object { return &corev1.ConfigMapList{} },
+		source: func(c kubernetes.Interface, _ string) *cache.ListWatch {
+			return source(c.CoreV1().ConfigMaps(clusterinfo.Namespace), fields.OneTermEqualSelector(metav1.ObjectNameField, clusterinfo.DNSName).String())
+		},
 	},
 }
 

@@ -11,16 +11,22 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"skiff/server/clusterinfo"
 )
 
-var podResource = corev1.SchemeGroupVersion.WithResource("pods")
+var (
+	podResource       = corev1.SchemeGroupVersion.WithResource("pods")
+	configMapResource = corev1.SchemeGroupVersion.WithResource("configmaps")
+)
 
 func TestStartsFromDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBox(t)
-		s := newServer(newPod("a"), newPod("b"), newService("web"))
+		s := newServer(newPod("a"), newPod("b"), newService("web"), newDNSConfig("192.168.1.5 nas.home"))
 		b.start(s)
 		b.expectPods("ns/a ns/b")
+		b.expectDNS("192.168.1.5 nas.home")
 		b.stop()
 
 		s.fail(errRefused)
@@ -30,15 +36,19 @@ func TestStartsFromDisk(t *testing.T) {
 		if err != nil || len(services) != 1 || services[0].Spec.ClusterIP != "10.43.0.7" {
 			t.Errorf("services %v, %v", services, err)
 		}
+		b.expectDNS("192.168.1.5 nas.home")
 		if !b.store.Away() {
 			t.Error("the server is not away")
 		}
 
-		// Meanwhile one pod goes, one comes.
+		// Meanwhile one pod goes, one comes, and a name leads elsewhere.
 		if err := s.Tracker().Delete(podResource, "ns", "a"); err != nil {
 			t.Fatal(err)
 		}
 		s.add(t, newPod("c"))
+		if err := s.Tracker().Update(configMapResource, newDNSConfig("192.168.1.6 nas.home"), clusterinfo.Namespace); err != nil {
+			t.Fatal(err)
+		}
 		time.Sleep(time.Hour)
 		b.expectPods("ns/a ns/b")
 		s.fail(nil)
@@ -50,13 +60,20 @@ func TestStartsFromDisk(t *testing.T) {
 			t.Error("nobody was told that the server answers again")
 		}
 
+		b.expectDNS("192.168.1.6 nas.home")
+
 		// Watches work as well.
 		s.add(t, newPod("d"))
+		if err := s.Tracker().Delete(configMapResource, clusterinfo.Namespace, clusterinfo.DNSName); err != nil {
+			t.Fatal(err)
+		}
 		b.expectPods("ns/b ns/c ns/d")
+		b.expectDNS("")
 		b.stop()
 		s.fail(errRefused)
 		b.start(s)
 		b.expectPods("ns/b ns/c ns/d")
+		b.expectDNS("")
 	})
 }
 

@@ -46,7 +46,7 @@ func (s *sink) WriteMsg(m *dns.Msg) error {
 // BenchmarkAnswer is one answer without the network: from the zone, a miss on a
 // search path, and from the cache.
 func BenchmarkAnswer(b *testing.B) {
-	s := New(Config{Domain: "cluster.local", Source: one{}})
+	s := newServer(b, Config{Domain: "cluster.local", Source: one{}})
 	s.handler.cache.put(question{name: "example.com.", qtype: dns.TypeA, qclass: dns.ClassINET}, &dns.Msg{
 		Answer: []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: "example.com.", Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 3600}, A: []byte{192, 0, 2, 1}}},
 	})
@@ -67,7 +67,7 @@ func BenchmarkAnswerOverUDP(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := New(Config{Domain: "cluster.local", Source: one{}})
+	s := newServer(b, Config{Domain: "cluster.local", Source: one{}})
 	srv := &dns.Server{PacketConn: l, Handler: s.handler, UDPSize: 1232}
 	done := make(chan error, 1)
 	started := make(chan struct{})

@@ -10,12 +10,12 @@ import (
 
 	"github.com/miekg/dns"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// The ConfigMap by which users tell all nodes' DNS more than the cluster and the
-// boxes know. Each key holds lines; what follows # is a comment:
+// The keys of the ConfigMap clusterinfo.DNSName, by which users tell all nodes' DNS
+// more than the cluster and the boxes know. Each holds lines; what follows # is a
+// comment:
 //
 //	upstream: |                  # asked in place of those in the box's resolv.conf
 //	  192.0.2.53
@@ -24,9 +24,6 @@ import (
 //	hosts: |                     # as in /etc/hosts
 //	  192.168.1.5 nas.home printer.home
 const (
-	ConfigNamespace = metav1.NamespaceSystem
-	ConfigName      = "skiff-dns"
-
 	keyUpstream = "upstream"
 	keyStubs    = "stub-domains"
 	keyHosts    = "hosts"

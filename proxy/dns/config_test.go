@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,12 +15,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
+
+	"skiff/server/client"
+	"skiff/server/clusterinfo"
 )
 
 var itself = []netip.Addr{netip.MustParseAddr("10.43.0.10")}
 
 func configMap(data map[string]string) *corev1.ConfigMap {
-	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ConfigNamespace, Name: ConfigName}, Data: data}
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: clusterinfo.Namespace, Name: clusterinfo.DNSName}, Data: data}
 }
 
 func TestSettings(t *testing.T) {
@@ -74,8 +78,9 @@ func TestWhoIsAsked(t *testing.T) {
 
 func TestConfigIsFollowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client := fake.NewClientset()
-		s := New(Config{Domain: "cluster.local", Source: nothing{}, Client: client})
+		clients := fake.NewClientset()
+		informer := client.ConfigMapInformer(clients, clusterinfo.Namespace, clusterinfo.DNSName)
+		s := newServer(t, Config{Domain: "cluster.local", Source: nothing{}, ConfigMap: informer})
 		asked := 0
 		s.handler.cache.put(question{name: "kept.", qtype: dns.TypeA, qclass: dns.ClassINET}, &dns.Msg{
 			Answer: []dns.RR{&dns.A{Hdr: header("kept.", dns.TypeA), A: []byte{192, 0, 2, 1}}},
@@ -96,12 +101,12 @@ func TestConfigIsFollowed(t *testing.T) {
 			}
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- s.followConfig(ctx) }()
+		var run sync.WaitGroup
+		run.Go(func() { informer.RunWithContext(ctx) })
 		want("nas.home.", dns.TypeA, "SERVFAIL")
 		want("kept.", dns.TypeA, "kept.\t5\tIN\tA\t192.0.2.1")
 
-		maps := client.CoreV1().ConfigMaps(ConfigNamespace)
+		maps := clients.CoreV1().ConfigMaps(clusterinfo.Namespace)
 		cm, err := maps.Create(ctx, configMap(map[string]string{"hosts": "192.168.1.5 nas.home"}), metav1.CreateOptions{})
 		if err != nil {
 			t.Fatal(err)
@@ -116,15 +121,24 @@ func TestConfigIsFollowed(t *testing.T) {
 			t.Fatal(err)
 		}
 		want("nas.home.", dns.TypeA, "nas.home.\t5\tIN\tA\t192.168.1.6")
-		if err := maps.Delete(ctx, ConfigName, metav1.DeleteOptions{}); err != nil {
+		if err := maps.Delete(ctx, clusterinfo.DNSName, metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		want("nas.home.", dns.TypeA, "SERVFAIL")
 		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		run.Wait()
 	})
+}
+
+// TestConfigThatCannotBeFollowed has an informer that has ended.
+func TestConfigThatCannotBeFollowed(t *testing.T) {
+	informer := client.ConfigMapInformer(fake.NewClientset(), clusterinfo.Namespace, clusterinfo.DNSName)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	informer.RunWithContext(ctx)
+	if _, err := New(Config{Domain: "cluster.local", Source: nothing{}, ConfigMap: informer}); err == nil {
+		t.Error("no error")
+	}
 }
 
 func TestSilentServersAreAskedLast(t *testing.T) {

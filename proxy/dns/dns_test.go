@@ -42,7 +42,7 @@ func serve(t *testing.T, handler dns.HandlerFunc, objects ...runtime.Object) str
 	if !cache.WaitForCacheSync(t.Context().Done(), synced...) {
 		t.Fatal("the informers did not sync")
 	}
-	s := New(Config{
+	s := newServer(t, Config{
 		Domain: "cluster.local", Listen: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, Port: freePort(t),
 		ResolvConf: filepath.Join(t.TempDir(), "none"), Source: source,
 	})
@@ -50,6 +50,15 @@ func serve(t *testing.T, handler dns.HandlerFunc, objects ...runtime.Object) str
 	s.handler.turn = func(int) int { return 0 }
 	run(t, s)
 	return fmt.Sprintf("127.0.0.1:%d", s.cfg.Port)
+}
+
+func newServer(t testing.TB, cfg Config) *Server {
+	t.Helper()
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 func run(t *testing.T, s *Server) {

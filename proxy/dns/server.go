@@ -14,7 +14,7 @@ import (
 
 	"github.com/miekg/dns"
 	"golang.org/x/sync/errgroup"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
 )
 
 // Config says what a Server answers, and where.
@@ -29,8 +29,9 @@ type Config struct {
 	// /etc/resolv.conf.
 	ResolvConf string
 	Source     Source
-	// Client reads the ConfigMap skiff-dns; without one there is none.
-	Client kubernetes.Interface
+	// ConfigMap is an informer of the ConfigMap skiff-dns alone. Whoever passes it
+	// runs it; nil is that there is none.
+	ConfigMap cache.SharedIndexInformer
 }
 
 // Server answers DNS questions.
@@ -39,8 +40,9 @@ type Server struct {
 	handler *handler
 }
 
-// New returns a Server that does not listen yet.
-func New(cfg Config) *Server {
+// New returns a Server that does not listen yet. It must be called before the
+// ConfigMap's informer runs.
+func New(cfg Config) (*Server, error) {
 	if cfg.Port == 0 {
 		cfg.Port = 53
 	}
@@ -57,7 +59,7 @@ func New(cfg Config) *Server {
 		turn:    rand.IntN,
 	}}
 	s.configure(nil)
-	return s
+	return s, s.followConfig()
 }
 
 // Run answers until ctx ends. ready is called when all addresses are listened
@@ -67,13 +69,7 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	if err != nil {
 		return err
 	}
-	group, follow := errgroup.Group{}, errgroup.Group{}
-	ctx, cancel := context.WithCancel(ctx)
-	defer func() {
-		cancel()
-		_ = follow.Wait()
-	}()
-	follow.Go(func() error { return s.followConfig(ctx) })
+	var group errgroup.Group
 	for _, srv := range servers {
 		group.Go(srv.ActivateAndServe)
 	}

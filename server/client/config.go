@@ -5,10 +5,14 @@ import (
 	"net/http"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/client-go/informers"
+	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 )
 
 const (
@@ -48,6 +52,16 @@ func Remote(host string, tls rest.TLSClientConfig) *rest.Config {
 // dropped, which no reader in the process looks at.
 func Informers(c kubernetes.Interface) informers.SharedInformerFactory {
 	return informers.NewSharedInformerFactoryWithOptions(c, 0, informers.WithTransform(DropManagedFields))
+}
+
+// ConfigMapInformer returns an informer of one config map, so that all others need
+// not be held in memory. Who asked for it runs it.
+func ConfigMapInformer(c kubernetes.Interface, namespace, name string) cache.SharedIndexInformer {
+	return coreinformers.NewFilteredConfigMapInformer(c, namespace, 0,
+		cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc},
+		func(o *metav1.ListOptions) {
+			o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
+		})
 }
 
 // DropManagedFields is a transform of informers.

@@ -21,10 +21,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Namespace and Name are those of the ConfigMap.
+// Namespace and Name are those of the ConfigMap. DNSName is its neighbour's, by which
+// users tell all nodes' DNS more; package proxy/dns says what it holds.
 const (
 	Namespace = metav1.NamespaceSystem
 	Name      = "skiff-cluster"
+	DNSName   = "skiff-dns"
 )
 
 // Info is what all nodes of a cluster have in common.

@@ -10,12 +10,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 
+	"skiff/server/client"
 	"skiff/server/clusterinfo"
 	"skiff/server/controller"
 )
@@ -35,13 +34,9 @@ type Config struct {
 }
 
 // New returns the controller; it has one key, and watches that config map alone.
-func New(client kubernetes.Interface, cfg Config) controller.Controller {
-	own := coreinformers.NewFilteredConfigMapInformer(client, clusterinfo.Namespace, 0,
-		cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc},
-		func(o *metav1.ListOptions) {
-			o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, clusterinfo.Name).String()
-		})
-	r := &reconciler{Config: cfg, client: client, maps: corelisters.NewConfigMapLister(own.GetIndexer())}
+func New(clients kubernetes.Interface, cfg Config) controller.Controller {
+	own := client.ConfigMapInformer(clients, clusterinfo.Namespace, clusterinfo.Name)
+	r := &reconciler{Config: cfg, client: clients, maps: corelisters.NewConfigMapLister(own.GetIndexer())}
 	return controller.Controller{
 		Name: "cluster-info", Reconciler: r, Keys: []string{key},
 		Sources: []controller.Source{controller.For(own)},
