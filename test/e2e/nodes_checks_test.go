@@ -54,11 +54,13 @@ func (c *eventful) askAll(h *host.Host) error {
 	return nil
 }
 
-// lookup asks a node's DNS for the service.
+// lookup asks a node's DNS for the service, and for a hosts entry.
 func lookup(h *host.Host) error {
-	r := h.Run("busybox", "nslookup", "web.default.svc.cluster.local", "10.43.0.10")
-	if r.Code != 0 || !strings.Contains(r.Stdout, "Address: 10.43.") {
-		return fmt.Errorf("the service's name: %s%s", r.Stdout, r.Stderr)
+	for name, addr := range map[string]string{"web.default.svc.cluster.local": "10.43.", "nas.home": "192.0.2.5"} {
+		r := h.Run("busybox", "nslookup", name, "10.43.0.10")
+		if r.Code != 0 || !strings.Contains(r.Stdout, "Address: "+addr) {
+			return fmt.Errorf("%s: %s%s", name, r.Stdout, r.Stderr)
+		}
 	}
 	return nil
 }
