@@ -1,13 +1,17 @@
 package e2e
 
 import (
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 	"github.com/vishvananda/netlink"
 
 	"skiff/runtime/instance"
@@ -80,8 +84,12 @@ func TestUninstallAgent(t *testing.T) {
 	t.Parallel()
 	lan := host.NewNetwork(t)
 	server, two := host.New(t, host.Config{Network: lan}), host.New(t, host.Config{Network: lan, NodeName: "two"})
+	if err := two.Inside(makeForeign); err != nil {
+		t.Fatal(err)
+	}
 	before := two.State()
 	server.Start()
+	alone := ways(server)
 	join := []string{"--server", server.URL(), "--token", server.Token()}
 	if r := two.Run("skiff", append([]string{"check"}, join...)...); r.Code != 0 || !regexp.MustCompile(`(?m)^server +ok`).MatchString(r.Stdout) {
 		t.Errorf("a box on which an agent can run does not pass its check: code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
@@ -103,18 +111,39 @@ func TestUninstallAgent(t *testing.T) {
 	}
 
 	uninstall(t, two, before, "removed "+two.DataDir+" (an agent, the node two of another box's cluster)")
+	if err := two.Inside(removeForeign); err != nil {
+		t.Fatal(err)
+	}
 	if left := two.Left(); len(left) > 0 { // mounts, cgroups, files, processes
 		t.Errorf("left: %q", left)
 	}
 	refused(t, two.Run("skiff", append([]string{"agent"}, join...)...), 1, `^skiff: .*two.*kubectl delete node two`)
+	if slices.Equal(ways(server), alone) {
+		t.Error("the server has no way to the node")
+	}
 	server.Kubectl("delete", "node", "two")
+	eventually(t, "the server forgets the way to the node", func() error {
+		if left := ways(server); !slices.Equal(left, alone) {
+			return fmt.Errorf("it has %q, before it had %q", left, alone)
+		}
+		return nil
+	})
 	two.StartAgent(server)
+}
+
+// ways are what a host has to reach others by.
+func ways(h *host.Host) []string {
+	return slices.DeleteFunc(h.State(), func(line string) bool {
+		kind, _, _ := strings.Cut(line, " ")
+		return kind != "link" && kind != "neighbour" && kind != "route"
+	})
 }
 
 const foreign = "foreign"
 
 // makeForeign gives the namespace what another program may have made: a bridge
-// with an address, a routing rule, tables whose names are like skiff's.
+// with an address, a route, a routing rule, and tables whose names are like skiff's,
+// with rules.
 func makeForeign() error {
 	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: foreign}}
 	if err := netlink.LinkAdd(bridge); err != nil {
@@ -130,10 +159,25 @@ func makeForeign() error {
 	if err := netlink.LinkSetUp(bridge); err != nil {
 		return err
 	}
+	_, network, err := net.ParseCIDR("198.18.0.0/15")
+	if err != nil {
+		return err
+	}
+	if err := netlink.RouteAdd(&netlink.Route{Dst: network, Gw: net.IPv4(198, 51, 100, 2)}); err != nil {
+		return err
+	}
 	if err := netlink.RuleAdd(foreignRule()); err != nil {
 		return err
 	}
-	return changeForeignTables((*nftables.Conn).AddTable)
+	return changeForeignTables(addForeignTable)
+}
+
+func addForeignTable(nft *nftables.Conn, t *nftables.Table) {
+	chain := nft.AddChain(&nftables.Chain{
+		Name: "forward", Table: nft.AddTable(t), Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter,
+	})
+	nft.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: []expr.Any{&expr.Counter{}}})
 }
 
 func foreignRule() *netlink.Rule {
@@ -142,7 +186,7 @@ func foreignRule() *netlink.Rule {
 	return rule
 }
 
-func changeForeignTables(change func(*nftables.Conn, *nftables.Table) *nftables.Table) error {
+func changeForeignTables(change func(*nftables.Conn, *nftables.Table)) error {
 	nft, err := nftables.New()
 	if err != nil {
 		return err
@@ -160,8 +204,5 @@ func removeForeign() error {
 	if err := netlink.RuleDel(foreignRule()); err != nil {
 		return err
 	}
-	return changeForeignTables(func(nft *nftables.Conn, t *nftables.Table) *nftables.Table {
-		nft.DelTable(t)
-		return t
-	})
+	return changeForeignTables((*nftables.Conn).DelTable)
 }

@@ -12,7 +12,8 @@ import (
 
 // State is what the kernel holds for a network namespace, a line each: links,
 // addresses, lasting neighbours and forwarding entries, routes, routing rules,
-// nftables tables and chains.
+// nftables tables, chains and rules. A rule is known by its handle, which another
+// one in its place does not have.
 type State []string
 
 // Minus are the lines of s that other does not have.
@@ -123,7 +124,15 @@ func appendTables(s State, ns netns.NsHandle) (State, error) {
 		return nil, fmt.Errorf("list nftables chains: %w", err)
 	}
 	for _, c := range chains {
-		s = append(s, fmt.Sprintf("chain %s of %d %s", c.Name, c.Table.Family, c.Table.Name))
+		name := fmt.Sprintf("chain %s of %d %s", c.Name, c.Table.Family, c.Table.Name)
+		s = append(s, name)
+		rules, err := nft.GetRules(c.Table, c)
+		if err != nil {
+			return nil, fmt.Errorf("list the rules of %s: %w", name, err)
+		}
+		for _, r := range rules {
+			s = append(s, fmt.Sprintf("rule %d of %s", r.Handle, name))
+		}
 	}
 	return s, nil
 }
