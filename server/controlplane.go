@@ -55,10 +55,12 @@ import (
 
 // controlPlane is a server that is put together and has not begun.
 type controlPlane struct {
-	cfg       Config
-	state     *state
-	api       *api.Server
-	admin     kubernetes.Interface
+	cfg   Config
+	state *state
+	api   *api.Server
+	admin kubernetes.Interface
+	// starter is who writes what the start waits for, by no webhook.
+	starter   user.Info
 	informers informers.SharedInformerFactory
 	events    *events.Sink
 	addrs     *addresses
@@ -91,7 +93,10 @@ func as(name string, groups ...string) user.Info {
 // client that calls the server through cp, which is complete before any of them
 // uses it.
 func newControlPlane(cfg Config, addrs *addresses, s *state) (*controlPlane, error) {
-	cp := &controlPlane{cfg: cfg, addrs: addrs, state: s, tunnels: tunnel.New(slog.Default()), nodeReady: make(chan struct{})}
+	cp := &controlPlane{
+		cfg: cfg, addrs: addrs, state: s, tunnels: tunnel.New(slog.Default()), nodeReady: make(chan struct{}),
+		starter: as("system:apiserver", user.SystemPrivilegedGroup),
+	}
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { cp.api.ServeHTTP(w, r) })
 	var err error
 	if cp.admin, err = kubernetes.NewForConfig(client.InProcess(handler, as("system:apiserver", user.SystemPrivilegedGroup))); err != nil {
@@ -189,7 +194,7 @@ func (cp *controlPlane) makeAPI() error {
 func (cp *controlPlane) admission(rights authorizer.UnconditionalAuthorizer, nodes *nodeConn) admission.Chain {
 	cp.webhooks = webhook.NewMetrics()
 	mutating, validating := webhook.New(webhook.Config{
-		Informers: cp.informers, Client: cp.admin, Authorizer: rights, Logger: slog.Default(), Metrics: cp.webhooks,
+		Informers: cp.informers, Client: cp.admin, Authorizer: rights, Starter: cp.starter, Logger: slog.Default(), Metrics: cp.webhooks,
 		Services: &serviceDialer{
 			services: cp.informers.Core().V1().Services().Lister(), endpoints: cp.informers.Discovery().V1().EndpointSlices().Lister(), nodes: nodes,
 		},
@@ -327,15 +332,9 @@ func (cp *controlPlane) run(ctx context.Context, listener net.Listener, observer
 // start starts everything above the API server.
 func (cp *controlPlane) start(ctx context.Context, group *errgroup.Group) error {
 	begin := time.Now()
-	if err := bootstrap.Ensure(ctx, cp.admin); err != nil {
+	if err := cp.writeDefaults(ctx); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err() // told to stop before the start was over
-		}
-		return fmt.Errorf("write the cluster's default objects: %w", err)
-	}
-	if err := join.KeepOwn(ctx, cp.admin, cp.state.token, cp.cfg.NodeName); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
 		}
 		return err
 	}
@@ -363,6 +362,18 @@ func (cp *controlPlane) start(ctx context.Context, group *errgroup.Group) error 
 		return controller.Run(ctx, controller.Config{Logger: slog.Default(), Metrics: cp.loops, StartInformers: startInformers}, cp.controllers)
 	})
 	return nil
+}
+
+// writeDefaults makes the objects that a cluster cannot do without.
+func (cp *controlPlane) writeDefaults(ctx context.Context) error {
+	clientset, err := kubernetes.NewForConfig(client.InProcess(cp.api, cp.starter))
+	if err != nil {
+		return err
+	}
+	if err := bootstrap.Ensure(ctx, clientset); err != nil {
+		return fmt.Errorf("write the cluster's default objects: %w", err)
+	}
+	return join.KeepOwn(ctx, clientset, cp.state.token, cp.cfg.NodeName)
 }
 
 // makeKubeconfig makes the file of the administrator's credentials, and does not

@@ -22,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
@@ -173,11 +174,13 @@ func (o *outside) plugins(objects ...runtime.Object) (*Mutating, *Validating) {
 	o.t.Helper()
 	client := fake.NewClientset(append(objects, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: map[string]string{"team": "a"}}})...)
 	f := informers.NewSharedInformerFactory(client, 0)
-	m, v := New(Config{Informers: f, Client: client, Services: o, Authorizer: nobody{}, Logger: slog.New(slog.DiscardHandler), Metrics: NewMetrics()})
+	m, v := New(Config{Informers: f, Client: client, Services: o, Authorizer: nobody{}, Starter: starter, Logger: slog.New(slog.DiscardHandler), Metrics: NewMetrics()})
 	f.StartWithContext(o.t.Context())
 	f.WaitForCacheSyncWithContext(o.t.Context())
 	return m, v
 }
+
+var starter user.Info = &user.DefaultInfo{Name: "system:apiserver"}
 
 // nobody may do anything but bob.
 type nobody struct{}

@@ -20,7 +20,7 @@ import (
 
 // Admit implements admission.Mutator.
 func (m *Mutating) Admit(ctx context.Context, a *admission.Attributes) error {
-	if exempt(a) {
+	if m.exempt.has(a) {
 		return nil
 	}
 	hooks, err := m.hooks.get(ctx)

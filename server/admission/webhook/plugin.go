@@ -8,6 +8,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -30,7 +31,11 @@ type Config struct {
 	Client     kubernetes.Interface
 	Services   Services
 	Authorizer authorizer.UnconditionalAuthorizer
-	Logger     *slog.Logger
+	// Starter is the user of the server's process whose writes its start waits for,
+	// told from others of the same name by its identity. No webhook is asked about
+	// them: its program may run on nodes that wait for this server. nil for none.
+	Starter user.Info
+	Logger  *slog.Logger
 	// Metrics may be nil.
 	Metrics *Metrics
 }
@@ -40,6 +45,7 @@ type Mutating struct {
 	hooks  *source
 	caller *caller
 	match  *matcher
+	exempt exempt
 }
 
 // Validating is the plugin that lets webhooks refuse objects.
@@ -47,13 +53,14 @@ type Validating struct {
 	hooks  *source
 	caller *caller
 	match  *matcher
+	exempt exempt
 }
 
 // New returns both plugins. They belong behind all others that change objects.
 func New(cfg Config) (*Mutating, *Validating) {
 	c := &caller{log: cfg.Logger, metrics: cfg.Metrics}
-	m := newMatcher(cfg)
-	return &Mutating{hooks: mutatingSource(cfg), caller: c, match: m}, &Validating{hooks: validatingSource(cfg), caller: c, match: m}
+	m, e := newMatcher(cfg), exempt{cfg.Starter}
+	return &Mutating{mutatingSource(cfg), c, m, e}, &Validating{validatingSource(cfg), c, m, e}
 }
 
 // Name implements admission.Plugin.
@@ -62,9 +69,15 @@ func (*Mutating) Name() string { return "MutatingAdmissionWebhook" }
 // Name implements admission.Plugin.
 func (*Validating) Name() string { return "ValidatingAdmissionWebhook" }
 
-// exempt tells that no webhook is asked about a write: one that stops working must
-// not keep users from removing it, nor from proving who they are.
-func exempt(a *admission.Attributes) bool {
+// exempt knows the writes that no webhook is asked about: one that stops working
+// must not keep users from removing it, nor from proving who they are, nor the
+// server from starting.
+type exempt struct{ starter user.Info }
+
+func (e exempt) has(a *admission.Attributes) bool {
+	if e.starter != nil && a.User == e.starter {
+		return true
+	}
 	switch a.Resource.Group {
 	case authenticationv1.GroupName, authorizationv1.GroupName:
 		return true

@@ -14,7 +14,7 @@ import (
 // Validate implements admission.Validator. All hooks are asked at once; the first
 // one in their order that refuses is the answer.
 func (p *Validating) Validate(ctx context.Context, a *admission.Attributes) error {
-	if exempt(a) {
+	if p.exempt.has(a) {
 		return nil
 	}
 	hooks, err := p.hooks.get(ctx)

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/utils/ptr"
 
 	"skiff/server/admission"
@@ -148,7 +149,8 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// TestExempt: configurations of hooks, and questions about identities, go by no hook.
+// TestExempt: configurations of hooks, questions about identities, and what the start
+// of the server waits for go by no hook.
 func TestExempt(t *testing.T) {
 	o := newOutside(t)
 	o.answers["/hook"] = deny(nil)
@@ -163,6 +165,11 @@ func TestExempt(t *testing.T) {
 		at.Check(t, resource, v.Validate(t.Context(), a), "")
 	}
 	at.Check(t, "others", v.Validate(t.Context(), configMapWrite(admission.Delete, nil)), "without explanation")
+	own := configMapWrite(admission.Create, nil)
+	own.User = starter
+	at.Check(t, "the start", v.Validate(t.Context(), own), "")
+	own.User = &user.DefaultInfo{Name: starter.GetName()}
+	at.Check(t, "one of the same name", v.Validate(t.Context(), own), "without explanation")
 }
 
 // TestDryRun: only hooks without side effects are asked about what is not stored.
