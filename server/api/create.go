@@ -87,7 +87,6 @@ func (c *call) create() error {
 	if err != nil {
 		return err
 	}
-	registry.WipeSystemFields(obj)
 	if err := registry.MatchNamespace(c.namespace(), obj); err != nil {
 		return err
 	}

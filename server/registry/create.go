@@ -67,16 +67,23 @@ func (s *Store) written(obj Object, value []byte, revision int64) Written {
 	return Written{Object: obj, Value: value, Revision: revision}
 }
 
-// Create stores a new object. Its namespace is that of the request already, and
-// its system fields are wiped. obj is modified.
+// Create stores a new object in the namespace that it says, which is the request's:
+// admission, where programs from outside have a hand in it, cannot take it to another
+// one. obj is modified.
 func (s *Store) Create(ctx context.Context, obj Object, h Hooks, dryRun bool) (Written, error) {
 	if f := s.res.Rules.Default; f != nil {
 		f(obj)
 	}
 	dedupOwners(ctx, obj, duplicateOwners)
+	wipeSystemFields(obj)
+	namespace := obj.GetNamespace()
 	if err := h.admit(ctx, obj, nil); err != nil {
 		return Written{}, err
 	}
+	if err := MatchNamespace(namespace, obj); err != nil {
+		return Written{}, err
+	}
+	wipeSystemFields(obj)
 	dedupOwners(ctx, obj, duplicateOwnersAfterAdmission)
 	return s.create(ctx, obj, h, dryRun)
 }

@@ -29,8 +29,8 @@ func (r *Registry) timestamp() metav1.Time {
 	return metav1.NewTime(r.now().UTC().Truncate(time.Second))
 }
 
-// WipeSystemFields drops what a client may not say about a new object.
-func WipeSystemFields(obj metav1.Object) {
+// wipeSystemFields drops what a client may not say about a new object.
+func wipeSystemFields(obj metav1.Object) {
 	obj.SetCreationTimestamp(metav1.Time{})
 	obj.SetUID("")
 	obj.SetDeletionTimestamp(nil)

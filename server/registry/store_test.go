@@ -301,6 +301,31 @@ func TestStoreErrors(t *testing.T) {
 	}
 }
 
+// TestAdmissionStaysInTheNamespace: admission was asked about a write to one namespace,
+// and the user has rights there; what the server says about an object it says itself.
+func TestAdmissionStaysInTheNamespace(t *testing.T) {
+	s := newStore(t, storetest.NewMemory(t), services())
+	now := metav1.Now()
+	for namespace, want := range map[string]bool{"kube-system": false, "": true} {
+		_, err := s.Create(t.Context(), service("a"), registry.Hooks{Admit: func(_ context.Context, o, _ registry.Object) error {
+			o.SetNamespace(namespace)
+			o.SetUID("x")
+			o.SetDeletionTimestamp(&now)
+			return nil
+		}}, false)
+		if (err == nil) != want || !want && !apierrors.IsBadRequest(err) {
+			t.Errorf("moved to %q: %v", namespace, err)
+		}
+	}
+	o, err := s.Get(t.Context(), "default", "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.GetUID() == "x" || o.GetDeletionTimestamp() != nil {
+		t.Errorf("admission wrote %s, %s", o.GetUID(), o.GetDeletionTimestamp())
+	}
+}
+
 func TestCollectionDeleteSurvivesChanges(t *testing.T) {
 	ctx := context.Background()
 	s := newStore(t, storetest.NewMemory(t), services())

@@ -168,7 +168,6 @@ func (s *Store) createOnUpdate(ctx context.Context, name string, change Change, 
 			return Written{}, err
 		}
 	}
-	WipeSystemFields(obj)
 	obj.SetResourceVersion("")
 	w, err := s.Create(ctx, obj, opts.CreateHooks, opts.DryRun)
 	if apierrors.IsAlreadyExists(err) {
