@@ -101,13 +101,14 @@ func (r *reconciler) create(ctx context.Context) error {
 		return nil
 	}
 	_, err := r.client.CoreV1().Services(Namespace).Create(ctx, service(r.addresses), metav1.CreateOptions{})
-	if apierrors.IsAlreadyExists(err) {
+	if err == nil || apierrors.IsAlreadyExists(err) {
 		return nil // the cache is behind, and wakes this loop
 	}
-	if err != nil {
-		return errors.Join(err, r.holder())
+	// Of a service that is there as well, the API server finds its address taken first.
+	if _, missing := r.client.CoreV1().Services(Namespace).Get(ctx, Name, metav1.GetOptions{}); missing == nil {
+		return nil
 	}
-	return nil
+	return errors.Join(err, r.holder())
 }
 
 // holder tells which service has an address that is the DNS's.
