@@ -24,7 +24,8 @@ const (
 // makeSets adds the table's empty maps and sets to the transaction.
 func (t *Table) makeSets() error {
 	addr, proto, port := t.f.addrType, nftables.TypeInetProto, nftables.TypeInetService
-	index := nftables.TypeInteger
+	// A plain integer has no size in concatenations: the nft tool would crash on it.
+	index := nftables.TypeMark
 	endpoint := nftables.MustConcatSetType(addr, port)
 	serviceType := nftables.MustConcatSetType(addr, proto, port)
 	nodePortType := nftables.MustConcatSetType(proto, port)
