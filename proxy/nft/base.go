@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -11,14 +12,11 @@ import (
 
 // The chains that are there whatever the services.
 const (
-	chainDispatch    = "dispatch"
-	chainClosed      = "closed"
-	chainFirewall    = "firewall"
-	chainRange       = "service-range"
-	chainReject      = "reject"
-	chainDrop        = "drop"
-	chainMark        = "masquerade-all"
-	chainMarkOutside = "masquerade-outside"
+	chainClosed    = "closed"
+	chainFirewall  = "firewall"
+	chainUnclaimed = "closed-or-unclaimed"
+	chainReject    = "reject"
+	chainDrop      = "drop"
 )
 
 // makeSets adds the table's empty maps and sets to the transaction.
@@ -70,26 +68,19 @@ func (t *Table) makeBase() {
 	f := t.f
 	t.chain(chainReject, rule(isTCP(), []expr.Any{resetTCP()}), []expr.Any{f.unreachable()})
 	t.chain(chainDrop, verdict(expr.VerdictDrop))
-	t.chain(chainMark, setMark(true))
-	t.chain(chainMarkOutside, append(t.insidePods(f.saddr), setMark(true))...)
-
-	t.chain(chainDispatch,
-		f.registers().destination().protocolAndPort().verdict(t.services),
-		rule(f.toThisNode(), f.registers().protocolAndPort().verdict(t.nodePorts)),
-	)
-	t.chain(chainClosed,
-		f.registers().destination().protocolAndPort().verdict(t.closed),
-		rule(f.toThisNode(), f.registers().protocolAndPort().verdict(t.closedNodePorts)),
-	)
-	t.chain(chainRange, t.rejectRange()...)
+	closed := t.frontends(t.closed, t.closedNodePorts)
+	t.chain(chainClosed, closed...)
+	t.chain(chainUnclaimed, slices.Concat(closed, t.rejectRange())...)
 	t.chain(chainFirewall, f.registers().destination().protocolAndPort().verdict(t.firewall))
 
-	dispatch := jump(chainDispatch)
+	// These rules are in each hook instead of a chain, since every new connection
+	// would pay for the jump.
+	dispatch := t.frontends(t.services, t.nodePorts)
 	nat := func(name string, hook *nftables.ChainHook, priority *nftables.ChainPriority, rules ...[]expr.Any) {
 		t.hook(&nftables.Chain{Name: name, Type: nftables.ChainTypeNAT, Hooknum: hook, Priority: priority}, rules...)
 	}
-	nat("nat-prerouting", nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, dispatch)
-	nat("nat-output", nftables.ChainHookOutput, nftables.ChainPriorityNATDest, dispatch)
+	nat("nat-prerouting", nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, dispatch...)
+	nat("nat-output", nftables.ChainHookOutput, nftables.ChainPriorityNATDest, dispatch...)
 	nat("nat-postrouting", nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, t.changeSource()...)
 
 	filter := func(name string, hook *nftables.ChainHook, priority *nftables.ChainPriority, rules ...[]expr.Any) {
@@ -100,22 +91,38 @@ func (t *Table) makeBase() {
 	firewall := rule(newConnection(), jump(chainFirewall))
 	filter("firewall-prerouting", nftables.ChainHookPrerouting, early, firewall)
 	filter("firewall-output", nftables.ChainHookOutput, early, firewall)
-	closed := rule(newConnection(), jump(chainClosed))
-	outOfRange := rule(newConnection(), jump(chainRange))
-	filter("filter-input", nftables.ChainHookInput, nftables.ChainPriorityFilter, closed)
-	filter("filter-forward", nftables.ChainHookForward, nftables.ChainPriorityFilter, closed, outOfRange)
-	filter("filter-output", nftables.ChainHookOutput, nftables.ChainPriorityFilter, closed, outOfRange)
+	unclaimed := rule(newConnection(), jump(chainUnclaimed))
+	filter("filter-input", nftables.ChainHookInput, nftables.ChainPriorityFilter, rule(newConnection(), jump(chainClosed)))
+	filter("filter-forward", nftables.ChainHookForward, nftables.ChainPriorityFilter, unclaimed)
+	filter("filter-output", nftables.ChainHookOutput, nftables.ChainPriorityFilter, unclaimed)
 }
 
-// insidePods returns rules that leave the chain for packets whose address is a
-// pod's.
-func (t *Table) insidePods(offset uint32) (rules [][]expr.Any) {
+// frontends go to the verdict that one of the maps has for the packet's frontend.
+func (t *Table) frontends(services, nodePorts *nftables.Set) [][]expr.Any {
+	return [][]expr.Any{
+		t.f.registers().destination().protocolAndPort().verdict(services),
+		rule(t.f.toThisNode(), t.f.registers().protocolAndPort().verdict(nodePorts)),
+	}
+}
+
+// toPods returns rules that leave the chain for packets to pods.
+func (t *Table) toPods() (rules [][]expr.Any) {
 	for _, p := range t.cfg.PodCIDRs {
 		if t.f.has(p.Addr()) {
-			rules = append(rules, rule(t.f.within(offset, p, true), verdict(expr.VerdictReturn)))
+			rules = append(rules, rule(t.f.within(t.f.daddr, p, true), verdict(expr.VerdictReturn)))
 		}
 	}
 	return rules
+}
+
+// notFromPods matches packets that no pod sent.
+func (t *Table) notFromPods() (match []expr.Any) {
+	for _, p := range t.cfg.PodCIDRs {
+		if t.f.has(p.Addr()) {
+			match = append(match, t.f.within(t.f.saddr, p, false)...)
+		}
+	}
+	return match
 }
 
 // rejectRange refuses what was sent to the service range and no rule forwarded:
@@ -145,7 +152,7 @@ func (t *Table) changeSource() [][]expr.Any {
 			&expr.Lookup{SourceRegister: firstRegister, SetName: t.hairpin.Name, SetID: t.hairpin.ID}, masquerade(),
 		}),
 	}
-	rules = append(rules, t.insidePods(f.daddr)...)
+	rules = append(rules, t.toPods()...)
 	if f == ipv4 {
 		rules = append(rules, rule(f.within(f.daddr, netip.MustParsePrefix("224.0.0.0/4"), true), verdict(expr.VerdictReturn)))
 	}

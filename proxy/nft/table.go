@@ -109,9 +109,9 @@ func (t *Table) makeWay(w way) string {
 	}
 	switch w.masquerade {
 	case service.MasqueradeOutside:
-		rules = append(rules, jump(chainMarkOutside))
+		rules = append(rules, rule(t.notFromPods(), setMark(true)))
 	case service.MasqueradeAlways:
-		rules = append(rules, jump(chainMark))
+		rules = append(rules, setMark(true))
 	}
 	switch {
 	case w.endpoints == 0: // refused in the filter chains
