@@ -28,15 +28,8 @@ type kernel struct {
 
 func newKernel(cfg Config) (*kernel, error) {
 	k := &kernel{
-		cleanDuration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "kubeproxy_conntrack_reconciler_sync_duration_seconds",
-			Help:    "Time to look for entries of UDP services in the kernel's table of connections that became wrong.",
-			Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
-		}, []string{labelFamily}),
-		removedEntries: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "kubeproxy_conntrack_reconciler_deleted_entries_total",
-			Help: "Entries of UDP services removed from the kernel's table of connections, because they became wrong.",
-		}, []string{labelFamily}),
+		cleanDuration:  newHistogram("conntrack_reconciler_sync_duration_seconds", "Time to look for entries of UDP services in the kernel's table of connections that became wrong.", syncBuckets()),
+		removedEntries: newCounter("conntrack_reconciler_deleted_entries_total", "Entries of UDP services removed from the kernel's table of connections, because they became wrong."),
 	}
 	dns := cfg.ClusterDNS
 	if cfg.DisableDNS {

@@ -9,7 +9,10 @@ import (
 	"skiff/proxy/service"
 )
 
-const labelFamily = "ip_family"
+const (
+	prefix      = "kubeproxy_"
+	labelFamily = "ip_family"
+)
 
 func familyName(v6 bool) string {
 	if v6 {
@@ -31,30 +34,33 @@ type metrics struct {
 }
 
 func newMetrics(families []string) *metrics {
-	gauge := func(name, help string, more ...string) *prometheus.GaugeVec {
-		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "kubeproxy_" + name, Help: help}, append([]string{labelFamily}, more...))
-	}
 	return &metrics{
-		families: families,
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "kubeproxy_sync_proxy_rules_duration_seconds",
-			Help:    "Time to carry out a set of service changes in the kernel.",
-			Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
-		}, []string{labelFamily}),
-		programming: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "kubeproxy_network_programming_duration_seconds",
-			Help:    "Time from the change of a pod or service, by the clock of the server, until this node's rules follow.",
-			Buckets: programmingBuckets(),
-		}, []string{labelFamily}),
-		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "kubeproxy_sync_proxy_rules_nftables_sync_failures_total",
-			Help: "Sets of service changes that the kernel did not take.",
-		}, []string{labelFamily}),
-		synced:  gauge("sync_proxy_rules_last_timestamp_seconds", "When service changes were last carried out, in seconds since 1970."),
-		queued:  gauge("sync_proxy_rules_last_queued_timestamp_seconds", "When a service change was last seen, in seconds since 1970."),
-		noLocal: gauge("sync_proxy_rules_no_local_endpoints_total", "Services that keep traffic local and have endpoints, but none on this node.", "traffic_policy"),
+		families:    families,
+		duration:    newHistogram("sync_proxy_rules_duration_seconds", "Time to carry out a set of service changes in the kernel.", syncBuckets()),
+		programming: newHistogram("network_programming_duration_seconds", "Time from the change of a pod or service, by the clock of the server, until this node's rules follow.", programmingBuckets()),
+		failures:    newCounter("sync_proxy_rules_nftables_sync_failures_total", "Sets of service changes that the kernel did not take."),
+		synced:      newGauge("sync_proxy_rules_last_timestamp_seconds", "When service changes were last carried out, in seconds since 1970."),
+		queued:      newGauge("sync_proxy_rules_last_queued_timestamp_seconds", "When a service change was last seen, in seconds since 1970."),
+		noLocal:     newGauge("sync_proxy_rules_no_local_endpoints_total", "Services that keep traffic local and have endpoints, but none on this node.", "traffic_policy"),
 	}
 }
+
+// newHistogram, newCounter and newGauge make a metric of kube-proxy's, with a figure
+// for each address family.
+func newHistogram(name, help string, buckets []float64) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: prefix + name, Help: help, Buckets: buckets}, []string{labelFamily})
+}
+
+func newCounter(name, help string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: prefix + name, Help: help}, []string{labelFamily})
+}
+
+func newGauge(name, help string, labels ...string) *prometheus.GaugeVec {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + name, Help: help}, append([]string{labelFamily}, labels...))
+}
+
+// syncBuckets are for what is done to the kernel's tables, from 1 ms on.
+func syncBuckets() []float64 { return prometheus.ExponentialBuckets(0.001, 2, 15) }
 
 // programmingBuckets are those of Kubernetes' service level objective.
 func programmingBuckets() []float64 {
