@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -24,6 +25,8 @@ const (
 	// maxAnswer bounds what is read of an answer, in bytes. The objects that it
 	// could hold are an eighth of it.
 	maxAnswer = 16 << 20
+	// maxShown is how much of an HTTP error clients see, in bytes.
+	maxShown = 2048
 	// idleTime is how long a connection waits for the next write.
 	idleTime = 90 * time.Second
 	// defaultPort of a webhook's service.
@@ -112,7 +115,8 @@ func (c *connection) post(ctx context.Context, review, out any) error {
 	case len(answer) > maxAnswer:
 		return fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
-		return apierrors.NewGenericServerResponse(resp.StatusCode, http.MethodPost, schema.GroupResource{}, "", string(answer), 0, true)
+		shown := strings.ToValidUTF8(string(answer[:min(len(answer), maxShown)]), "?")
+		return apierrors.NewGenericServerResponse(resp.StatusCode, http.MethodPost, schema.GroupResource{}, "", shown, 0, true)
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
 		return fmt.Errorf("decode the answer: %w", err)

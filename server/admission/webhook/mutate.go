@@ -11,6 +11,7 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	utiljson "sigs.k8s.io/json"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
@@ -90,6 +91,9 @@ func (m *Mutating) apply(inv *invocation, w *write, v *view, answer *admissionv1
 	if err != nil {
 		return false, apierrors.NewInternalError(err)
 	}
+	if kind := kindOf(now, v.kind); kind != v.kind {
+		return false, apierrors.NewInternalError(fmt.Errorf("admission webhook %q attempted to make a %s of a %s", inv.name, kind, v.kind))
+	}
 	changed := !apiequality.Semantic.DeepEqual(v.object, now)
 	if err := w.replace(now, v.kind); err != nil {
 		return false, apierrors.NewInternalError(err)
@@ -109,6 +113,19 @@ func patched(obj runtime.Object, patch jsonpatch.Patch) (runtime.Object, error) 
 	}
 	now := reflect.New(reflect.TypeOf(obj).Elem()).Interface().(runtime.Object)
 	return now, utiljson.UnmarshalCaseSensitivePreserveInts(after, now)
+}
+
+// kindOf is the kind that an object says it has, and of what it leaves out, that of
+// another.
+func kindOf(obj runtime.Object, other schema.GroupVersionKind) schema.GroupVersionKind {
+	kind := obj.GetObjectKind().GroupVersionKind()
+	if kind.Kind == "" {
+		kind.Kind = other.Kind
+	}
+	if kind.GroupVersion().Empty() {
+		kind.Group, kind.Version = other.Group, other.Version
+	}
+	return kind
 }
 
 func warn(w *write, answer *admissionv1.AdmissionResponse) {

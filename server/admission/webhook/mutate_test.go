@@ -29,6 +29,9 @@ func TestPatch(t *testing.T) {
 		"fails":       {answer: patch(`[{"op":"remove","path":"/data/gone"}]`), want: "tea=2", err: "Unable to remove nonexistent key: gone: missing value"},
 		"nonsense":    {answer: patch(`{}`), want: "tea=2", err: "received undecodable patch in webhook response: json: cannot unmarshal object into Go value of type jsonpatch.Patch"},
 		"wrong type":  {answer: patch(`[{"op":"add","path":"/data","value":7}]`), want: "tea=2", err: "cannot unmarshal number into Go struct field ConfigMap.data of type map[string]string"},
+		"kind":        {answer: patch(`[{"op":"replace","path":"/kind","value":"Secret"}]`), want: "tea=2", err: `admission webhook "hook.example.com" attempted to make a /v1, Kind=Secret of a /v1, Kind=ConfigMap`},
+		"version":     {answer: patch(`[{"op":"replace","path":"/apiVersion","value":"v2"}]`), want: "tea=2", err: "attempted to make a /v2, Kind=ConfigMap of a /v1, Kind=ConfigMap"},
+		"no kind":     {answer: patch(`[{"op":"remove","path":"/kind"},{"op":"add","path":"/data/milk","value":"1"}]`), want: "milk=1 tea=2"},
 		"on a delete": {answer: patch(`[{"op":"remove","path":"/data"}]`), op: admission.Delete, err: `admission webhook "hook.example.com" attempted to modify the object, which is not supported for this operation`},
 	} {
 		t.Run(name, func(t *testing.T) {

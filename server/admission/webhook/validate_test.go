@@ -132,6 +132,21 @@ func TestAllAtOnce(t *testing.T) {
 	}
 }
 
+// TestErrorPage: of a page that tells of an error, clients see the beginning.
+func TestErrorPage(t *testing.T) {
+	o := newOutside(t)
+	o.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+		_, _ = w.Write([]byte(strings.Repeat("sorry", 100000)))
+	})
+	_, v := o.plugins(validatingConfiguration("a", o.validatingHook("/hook", nil)))
+	err := v.Validate(t.Context(), configMapWrite(admission.Create, nil))
+	at.Check(t, "page", err, `") has prevented the request from succeeding`)
+	if n := len(err.Error()); n > maxShown+300 {
+		t.Errorf("the client is told %d bytes", n)
+	}
+}
+
 // TestTimeout: a hook that does not answer is a failure, and knows how long it has.
 func TestTimeout(t *testing.T) {
 	o := newOutside(t)
