@@ -48,9 +48,12 @@ type Manager struct {
 	root, parent, name string
 	unified            bool
 	noQuota            bool
-	// dirs are the hierarchies' mount points: one for v2, one per controller for v1.
+	// dirs are v1's mount points, by controller, of those that pods' cgroups use.
 	dirs map[string]string
-	log  *slog.Logger
+	// mounts are all mount points. The container runtime makes pods' cgroups also
+	// where the agent does not.
+	mounts []string
+	log    *slog.Logger
 }
 
 // New looks at what the machine has. It fails only if there is no cgroup file
@@ -64,7 +67,7 @@ func New(cfg Config, log *slog.Logger) (*Manager, error) {
 		m.name = "kubepods"
 	}
 	if data, err := os.ReadFile(filepath.Join(m.root, "cgroup.controllers")); err == nil {
-		m.unified = true
+		m.unified, m.mounts = true, []string{m.root}
 		m.reportMissing(strings.Fields(string(data)), []string{"cpu", "memory", "pids"})
 		return m, nil
 	}
@@ -80,6 +83,15 @@ func New(cfg Config, log *slog.Logger) (*Manager, error) {
 		return nil, fmt.Errorf("cgroup: no hierarchy is mounted below %s", m.root)
 	}
 	m.reportMissing(have, []string{"cpu", "memory", "pids"})
+	entries, err := os.ReadDir(m.root)
+	if err != nil {
+		return nil, fmt.Errorf("cgroup: %w", err)
+	}
+	for _, e := range entries {
+		if e.IsDir() { // others are second names
+			m.mounts = append(m.mounts, filepath.Join(m.root, e.Name()))
+		}
+	}
 	return m, nil
 }
 

@@ -140,8 +140,33 @@ func remove(t *testing.T, m *Manager, root string, uid types.UID) {
 			t.Fatal(err)
 		}
 	}
-	if len(m.Pods()) != 0 {
+	if _, left := m.Pods()[uid]; left {
 		t.Errorf("after removal: %v", m.Pods())
+	}
+}
+
+// TestRuntimesHierarchies: pods' cgroups go also where only the container runtime makes
+// them, and where a removal that was broken off has left them.
+func TestRuntimesHierarchies(t *testing.T) {
+	root := t.TempDir()
+	for _, dir := range []string{"cpu/kubepods", "memory", "devices/kubepods/besteffort/podu1/sandbox", "unified/kubepods/podu2"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := New(Config{Root: root}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pods := m.Pods(); len(pods) != 2 || pods["u1"] != corev1.PodQOSBestEffort || pods["u2"] != corev1.PodQOSGuaranteed {
+		t.Errorf("Pods = %v", pods)
+	}
+	remove(t, m, root, "u1")
+	remove(t, m, root, "u2")
+	for _, dir := range []string{"devices/kubepods/besteffort/podu1", "unified/kubepods/podu2"} {
+		if _, err := os.Stat(filepath.Join(root, dir)); err == nil {
+			t.Errorf("%s is still there", dir)
+		}
 	}
 }
 

@@ -25,11 +25,8 @@ func (m *Manager) RemovePod(uid types.UID) error {
 }
 
 func (m *Manager) remove(cg string) error {
-	if m.unified {
-		return removeTree(filepath.Join(m.root, cg))
-	}
 	var errs []error
-	for _, mount := range m.dirs {
+	for _, mount := range m.mounts {
 		errs = append(errs, removeTree(filepath.Join(mount, cg)))
 	}
 	return errors.Join(errs...)
@@ -71,17 +68,17 @@ func killAll(dir string) {
 	}
 }
 
-// Pods returns the UIDs of the pods that have a cgroup.
+// Pods returns the UIDs of the pods that have a cgroup, in whatever hierarchy: one
+// that was killed may have removed some.
 func (m *Manager) Pods() map[types.UID]corev1.PodQOSClass {
 	pods := map[types.UID]corev1.PodQOSClass{}
 	for _, qos := range []corev1.PodQOSClass{corev1.PodQOSGuaranteed, corev1.PodQOSBurstable, corev1.PodQOSBestEffort} {
-		entries, err := os.ReadDir(m.anyDir(m.qosPath(qos)))
-		if err != nil {
-			continue
-		}
-		for _, e := range entries {
-			if uid, ok := strings.CutPrefix(e.Name(), "pod"); ok && e.IsDir() {
-				pods[types.UID(uid)] = qos
+		for _, mount := range m.mounts {
+			entries, _ := os.ReadDir(filepath.Join(mount, m.qosPath(qos))) // there is none before the first pod
+			for _, e := range entries {
+				if uid, ok := strings.CutPrefix(e.Name(), "pod"); ok && e.IsDir() {
+					pods[types.UID(uid)] = qos
+				}
 			}
 		}
 	}
