@@ -55,6 +55,10 @@ test-race: ## the packages that share memory most, under the race detector
 test-crash: ## kill the store 200 times, and cut its power 200 times
 	SKIFF_CRASH_ROUNDS=200 go test ./test/crash -run 'TestKill|TestPowerCut' -v -timeout 60m
 
+.PHONY: test-kill
+test-kill: build ## kill an agent and a server 24 times while their pods are made and deleted; needs root
+	SKIFF_KILL_ROUNDS=24 go test ./test/e2e -run 'TestKilled$$' -v -timeout 30m
+
 .PHONY: lint
 lint: ## formatting, vet and staticcheck
 	@scripts/lint
