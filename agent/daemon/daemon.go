@@ -198,11 +198,14 @@ func (d *daemon) ready() {
 	resident.Settle()
 }
 
-// clusterChanged says what a running node does not follow.
+// clusterChanged has the node follow what it can while it runs, and says what not.
 func (d *daemon) clusterChanged(now clusterinfo.Info) {
 	was := d.info
-	was.Servers, was.ClientCA, was.NodeLease = now.Servers, now.ClientCA, now.NodeLease
+	was.Servers, was.ClientCA, was.NodeLease, was.Overlay = now.Servers, now.ClientCA, now.NodeLease, now.Overlay
 	d.node.SetLeaseDuration(now.NodeLease)
+	if err := d.node.SetOverlay(now.Overlay); err != nil {
+		slog.Error("pods of other nodes are reached as before; an agent of the server's version may know how", "err", err)
+	}
 	if !was.Equal(now) {
 		slog.Warn("the cluster's networks or domain have changed, restart this agent to follow them")
 	}

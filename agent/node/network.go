@@ -35,7 +35,7 @@ func (n *Node) makeOverlay(factory informers.SharedInformerFactory) error {
 			return err
 		},
 		find: func(blocks []netip.Prefix) (int, error) {
-			return overlay.MTU(mode, n.cfg.Agent.NodeIPs, blocks, n.cfg.MTU)
+			return overlay.MTU(n.overlay.Mode(), n.cfg.Agent.NodeIPs, blocks, n.cfg.MTU)
 		},
 	}
 	n.overlay, err = overlay.New(overlay.Config{
@@ -60,6 +60,16 @@ func Ranges(mode string, clusterCIDRs, serviceCIDRs []netip.Prefix) map[string][
 		ranges["cluster-cidr"] = clusterCIDRs
 	}
 	return ranges
+}
+
+// SetOverlay tells that the cluster's pods reach those of other nodes in another
+// way from now on.
+func (n *Node) SetOverlay(name string) error {
+	mode, err := overlay.ParseMode(name)
+	if err != nil {
+		return fmt.Errorf("overlay: %w", err)
+	}
+	return n.overlay.SetMode(mode)
 }
 
 // adoptMTU gives the pods that start from now on another MTU.

@@ -176,7 +176,9 @@ func (t *tables) underlay(links []netlink.Link) (Underlay, error) {
 	var u Underlay
 	for _, l := range links {
 		a := l.Attrs()
-		if !t.mine(l) && a.Flags&net.FlagLoopback == 0 && len(prefixes[a.Index]) > 0 {
+		if t.mine(l) {
+			u.Overlay = a.Index
+		} else if a.Flags&net.FlagLoopback == 0 && len(prefixes[a.Index]) > 0 {
 			u.Links = append(u.Links, Uplink{a.Index, a.Name, a.MTU, a.Flags&net.FlagUp != 0, prefixes[a.Index]})
 		}
 	}

@@ -19,7 +19,8 @@ import (
 // Config says what node an Overlay works for, and how.
 type Config struct {
 	NodeName string
-	Mode     Mode
+	// Mode is the first one; SetMode changes it.
+	Mode Mode
 	// Link names the overlay's own link, at most 15 bytes.
 	Link string
 	// MTU of the pods' links, 0 for what fits into the uplink's packets.
@@ -43,11 +44,13 @@ type Overlay struct {
 	cfg   Config
 	nodes cache.SharedIndexInformer
 
-	mu    sync.Mutex
-	known map[string]Node
-	wake  chan struct{}
+	mu     sync.Mutex
+	known  map[string]Node
+	wanted Mode
+	wake   chan struct{}
 
 	// Of the loop alone:
+	mode     Mode
 	kernel   Kernel
 	have     State // nil: not known
 	underlay Underlay
@@ -70,7 +73,7 @@ func New(cfg Config, nodes cache.SharedIndexInformer) (*Overlay, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	return &Overlay{cfg: cfg, nodes: nodes, known: map[string]Node{}, wake: make(chan struct{}, 1)}, nil
+	return &Overlay{cfg: cfg, nodes: nodes, mode: cfg.Mode, wanted: cfg.Mode, known: map[string]Node{}, wake: make(chan struct{}, 1)}, nil
 }
 
 // The kernel is asked again after a failure, soon at first.
@@ -92,8 +95,8 @@ func (o *Overlay) Run(ctx context.Context, ready func()) error {
 	}
 	defer t.close()
 	o.kernel = t
-	if o.cfg.Mode == WireGuard {
-		if err := o.openWireguard(t); err != nil {
+	if o.mode == WireGuard {
+		if err := o.openWireguard(); err != nil {
 			return fmt.Errorf("overlay wireguard: %w", err)
 		}
 	}
@@ -148,18 +151,19 @@ func (o *Overlay) loop(ctx context.Context, events <-chan event, ready func()) e
 // kernel, and acts on the difference.
 func (o *Overlay) sync(ctx context.Context) error {
 	self, others := o.snapshot()
+	unable := o.follow()
 	if o.have == nil {
 		have, underlay, err := o.kernel.Read()
 		if err != nil {
-			return o.report(nil, err)
+			return o.report(nil, errors.Join(unable, err))
 		}
 		o.have, o.underlay = have, underlay
 	}
-	if o.cfg.Mode != None && !self.whole() {
-		return nil // not known yet, or not any more: what is there may be right
+	if o.mode != None && !self.whole() {
+		return unable // not known yet, or not any more: what is there may be right
 	}
 	var problems []string
-	mtu, err := o.underlay.mtu(o.cfg.Mode, self, o.cfg.MTU)
+	mtu, err := o.underlay.mtu(o.mode, self, o.cfg.MTU)
 	if err != nil {
 		problems = append(problems, err.Error())
 	}
@@ -169,10 +173,10 @@ func (o *Overlay) sync(ctx context.Context) error {
 			o.cfg.OnMTU(mtu)
 		}
 	}
-	p := planner{link: o.cfg.Link, mode: o.cfg.Mode, self: self, others: others, underlay: o.underlay, mtu: max(mtu, LeastMTU), publicKey: o.publicKey}
+	p := planner{link: o.cfg.Link, mode: o.mode, self: self, others: others, underlay: o.underlay, mtu: max(mtu, LeastMTU), publicKey: o.publicKey}
 	want, more := p.plan()
 	o.keepRoamed(want)
-	err = errors.Join(o.publish(ctx, self), reconcile(o.kernel, o.have, want))
+	err = errors.Join(unable, o.publish(ctx, self), reconcile(o.kernel, o.have, want))
 	o.have = want
 	if len(want) > 0 {
 		err = errors.Join(err, enableForwarding())
@@ -190,13 +194,13 @@ func (o *Overlay) report(problems []string, err error) error {
 		if slices.Contains(o.problems, p) {
 			continue
 		}
-		o.cfg.Logger.Error("the pods' network is not as it should be", "overlay", o.cfg.Mode, "err", p)
+		o.cfg.Logger.Error("the pods' network is not as it should be", "overlay", o.mode, "err", p)
 		if o.cfg.OnProblem != nil {
 			o.cfg.OnProblem(p)
 		}
 	}
 	if len(problems) == 0 && len(o.problems) > 0 {
-		o.cfg.Logger.Info("the pods' network is as it should be", "overlay", o.cfg.Mode)
+		o.cfg.Logger.Info("the pods' network is as it should be", "overlay", o.mode)
 	}
 	o.problems = problems
 	return err
@@ -260,8 +264,5 @@ func (o *Overlay) learn(n Node) {
 	if ok && had.equal(n) || !ok && n.equal(Node{Name: n.Name}) {
 		return
 	}
-	select {
-	case o.wake <- struct{}{}:
-	default:
-	}
+	o.nudge()
 }

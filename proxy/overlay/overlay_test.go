@@ -73,6 +73,12 @@ func TestRun(t *testing.T) {
 		within(t, "the link is back", has(toB))
 		b.must(b.Remove(Route{Dst: netip.MustParsePrefix("10.42.1.0/24")}))
 		within(t, "the route is back", has(toB))
+		forward, neighbour := Forward{macOf(netip.MustParsePrefix("10.42.1.0/24")), netip.MustParseAddr("192.0.2.2")},
+			Neighbour{netip.MustParseAddr("10.42.1.0"), macOf(netip.MustParsePrefix("10.42.1.0/24"))}
+		for _, i := range []Item{forward, neighbour} {
+			b.must(b.Remove(i))
+			within(t, i.String()+" is back", has(i.String()))
+		}
 		_, err := client.CoreV1().Nodes().Create(ctx, object("c", "192.0.2.3", "10.42.2.0/24"), metav1.CreateOptions{})
 		b.must(err)
 		within(t, "a new node is reached", has(toB, "forward 0e:73:0a:2a:02:00 to 192.0.2.3"))
@@ -80,6 +86,14 @@ func TestRun(t *testing.T) {
 		b.setUp(uplink)
 		within(t, "the link follows the uplink", has(toB, "link skiff-overlay vxlan id 5458758 port 8472 address 0e:73:0a:2a:00:00 mtu 1350 up"))
 		if m := <-mtus; m != 1350 {
+			t.Errorf("the pods' MTU is %d", m)
+		}
+		b.must(o.SetMode(HostGW))
+		within(t, "all is as another mode has it", func() bool {
+			state, _, err := b.Read()
+			return err == nil && slices.Equal(state.Lines(), []string{"route 10.42.1.0/24 via 192.0.2.2 dev eth0", "route 10.42.2.0/24 via 192.0.2.3 dev eth0"})
+		})
+		if m := <-mtus; m != 1400 {
 			t.Errorf("the pods' MTU is %d", m)
 		}
 	}()
@@ -178,15 +192,29 @@ func (n node) overlayNode() Node {
 	return Node{Name: n.name, Addresses: []netip.Addr{netip.MustParseAddr(n.address)}, Blocks: []netip.Prefix{netip.MustParsePrefix(n.block)}}
 }
 
-// run sets the node up in the thread's namespace, makes one pass, and returns the
-// pod's socket. A node with a peer's namespace makes the cable.
+// run starts the node, and returns its pod's socket.
 func (n node) run(t *testing.T, mode Mode, other node, peer netns.NsHandle) *net.UDPConn {
+	if n.start(t, mode, other, peer) == nil {
+		return nil
+	}
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(n.pod())})
+	if err != nil {
+		t.Error(err)
+	}
+	return conn
+}
+
+func (n node) pod() string { return strings.TrimSuffix(n.block, "0/24") + "5" }
+
+// start sets the node up in the thread's namespace, and makes one pass. A node with
+// a peer's namespace makes the cable.
+func (n node) start(t *testing.T, mode Mode, other node, peer netns.NsHandle) *Overlay {
 	tables, err := openTables(testLink)
 	if err != nil {
 		t.Error(err)
 		return nil
 	}
-	defer tables.close()
+	t.Cleanup(tables.close)
 	b := realBox{tables, t}
 	if peer != netns.None() {
 		b.must(b.h.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "eth0", PeerNamespace: netlink.NsFd(int(peer))}))
@@ -195,17 +223,14 @@ func (n node) run(t *testing.T, mode Mode, other node, peer netns.NsHandle) *net
 	lo, err := b.h.LinkByName("lo")
 	b.must(err)
 	b.must(b.h.LinkSetUp(lo))
-	pod := strings.TrimSuffix(n.block, "0/24") + "5"
-	b.must(b.h.AddrAdd(lo, &netlink.Addr{IPNet: ipNet(netip.MustParsePrefix(pod + "/32"))}))
-	o, err := New(Config{NodeName: n.name, Mode: mode, Link: testLink}, nil)
+	b.must(b.h.AddrAdd(lo, &netlink.Addr{IPNet: ipNet(netip.MustParsePrefix(n.pod() + "/32"))}))
+	o, err := New(Config{NodeName: n.name, Mode: mode, Link: testLink, Logger: slog.New(slog.DiscardHandler)}, nil)
 	b.must(err)
 	o.kernel = tables
 	o.learn(n.overlayNode())
 	o.learn(other.overlayNode())
 	b.must(o.sync(t.Context()))
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(pod)})
-	b.must(err)
-	return conn
+	return o
 }
 
 // echo sends a datagram that must not be split, and waits for it to come back.
@@ -333,6 +358,13 @@ func TestNewRefuses(t *testing.T) {
 	}
 	if m, err := ParseMode(""); m != VXLAN || err != nil {
 		t.Errorf("the default is %q, %v", m, err)
+	}
+	o, err := New(Config{Mode: VXLAN, Link: testLink}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.SetMode("geneve"); err == nil || o.Mode() != VXLAN {
+		t.Errorf("an unknown mode while it runs: %v, and now %s", err, o.Mode())
 	}
 	if _, err := ParseMode("geneve"); err == nil || !strings.Contains(err.Error(), "vxlan, host-gw") {
 		t.Errorf("an unknown mode: %v", err)

@@ -157,8 +157,12 @@ func (s *script) do(words []string) {
 			s.mtu, _ = strconv.Atoi(words[2])
 		}
 		s.restart(Mode(words[1]))
+	case "follow": // follow MODE, without a restart
+		if err := s.overlay.SetMode(Mode(words[1])); err != nil {
+			s.t.Fatal(err)
+		}
 	case "restart":
-		s.restart(s.overlay.cfg.Mode)
+		s.restart(s.overlay.Mode())
 	case "event": // something in the kernel changed
 		s.overlay.have = nil
 	case "node": // node NAME ADDRESSES BLOCKS [KEY]

@@ -12,6 +12,8 @@ type Underlay struct {
 	Links []Uplink
 	// Default is the index of the default route's link, 0 without one.
 	Default int
+	// Overlay is the index of the overlay's own link, 0 if there is none.
+	Overlay int
 }
 
 // Uplink is a link of the box.

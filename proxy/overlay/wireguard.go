@@ -92,8 +92,16 @@ type device interface {
 	Close() error
 }
 
-// openWireguard makes t able to handle wireguard links, if the kernel is.
-func (o *Overlay) openWireguard(t *tables) error {
+// openWireguard makes the tables able to handle wireguard links, if the kernel is.
+func (o *Overlay) openWireguard() error {
+	t, ok := o.kernel.(*tables)
+	if !ok {
+		return ErrUnsupported
+	}
+	if t.wg != nil {
+		o.publicKey = t.private.PublicKey().String()
+		return nil
+	}
 	if err := t.probeWireguard(); err != nil {
 		return err
 	}
